@@ -1,0 +1,158 @@
+/**
+ * The registry's one model: what every dialect registers into and reads from.
+ *
+ * Durations are milliseconds (`…Ms`), instants epoch milliseconds (`…At`). Nothing here knows a wire format.
+ */
+
+/** Who asks. Established at the edge, carried by every command, recorded in the audit log. */
+export interface Caller {
+  /** `root`, `anonymous` (open development mode), or an object of Holdfast itself (`holdfast:prober`). */
+  principal: string;
+  /** The peer's address as the platform tells it, or "" when unknown. Never taken from a client's header. */
+  source: string;
+  /** The surface the request came through: `api`, `dns`, `consul`, … */
+  dialect: string;
+}
+
+export interface Locality {
+  region: string;
+  zone: string;
+  cluster: string;
+}
+
+/** `unknown`: the instance has no checks and no lease, so nobody vouches for it; it counts as healthy. */
+export type HealthStatus = "passing" | "warning" | "critical" | "unknown";
+export type AdminState = "up" | "draining" | "maintenance" | "out_of_service";
+/** How an instance is reached: at its address, through an agent's tunnel, or through a gateway. */
+export type Reach = "direct" | `tunnel:${string}` | `gateway:${string}`;
+
+export interface CheckCommon {
+  /** Unique within the instance. */
+  id: string;
+  name: string;
+  /** Consecutive results needed to turn passing, or critical. At least 1. */
+  successThreshold: number;
+  failureThreshold: number;
+  /** Deregister the instance after it has been critical this long; null = never. */
+  deregisterAfterMs: number | null;
+}
+
+/** Pushed by the service: critical when no result arrived for `ttlMs`. */
+export interface TtlCheck extends CheckCommon {
+  type: "ttl";
+  ttlMs: number;
+}
+
+/** Pulled: passing on 2xx, warning on 429, else critical. */
+export interface HttpCheck extends CheckCommon {
+  type: "http";
+  url: string;
+  method: string;
+  headers: Record<string, string>;
+  body: string;
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/** Pulled: passing when the connection opens. */
+export interface TcpCheck extends CheckCommon {
+  type: "tcp";
+  host: string;
+  port: number;
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+export type CheckDefinition = TtlCheck | HttpCheck | TcpCheck;
+/** Checks that the prober runs. */
+export type PullCheck = HttpCheck | TcpCheck;
+
+export interface CheckState {
+  status: HealthStatus;
+  /** The last result's text, at most 4 KiB. */
+  output: string;
+  /** When `status` last changed. */
+  sinceAt: number;
+}
+
+export type Check = CheckDefinition & CheckState;
+
+export interface Instance {
+  service: string;
+  /** Unique within the service. */
+  id: string;
+  /** The machine it runs on; "" when not told. */
+  node: string;
+  /** An IP address or a host name. */
+  address: string;
+  /** Port by name; `default` is the one used when no name is asked for. May be empty (an address without ports). */
+  ports: Record<string, number>;
+  /** What the instance speaks: `http`, `https`, `grpc`, `tcp`. */
+  protocol: string;
+  /** 0 to 65535; 0 takes no traffic. */
+  weight: number;
+  tags: string[];
+  meta: Record<string, string>;
+  locality: Locality;
+  /** Derived from the checks: the worst of them. */
+  status: HealthStatus;
+  adminState: AdminState;
+  /** True when it lives on a lease and goes with it. */
+  ephemeral: boolean;
+  /** Its address is never shown outside its namespace. */
+  private: boolean;
+  /** Its lease has lapsed, but self-preservation keeps it. */
+  suspect: boolean;
+  /** Lease duration; null = persistent. */
+  ttlMs: number | null;
+  checks: Check[];
+  reach: Reach;
+  /** The surface that registered it. */
+  origin: string;
+  /** Per dialect: what only that dialect knows, given back to it alone. */
+  extra: Record<string, unknown>;
+  registeredAt: number;
+}
+
+export type ServiceClass = "single" | "balanced" | "global";
+
+/** What the store keeps for each service; its record's mod revision moves with every change below the service. */
+export interface ServiceRecord {
+  name: string;
+  class: ServiceClass;
+  instanceCount: number;
+  /** Instances that would be handed out by default: up, and not critical. */
+  healthyCount: number;
+  tags: string[];
+}
+
+/** An instance as it is read: with its place in the order. */
+export interface RegisteredInstance extends Instance {
+  createRevision: number;
+  modRevision: number;
+}
+
+/** All of a service at one revision: what resolvers cache and every dialect answers from. */
+export interface ServiceView {
+  service: string;
+  class: ServiceClass;
+  /** The revision of the last change below this service: 0 when the service does not exist. */
+  modRevision: number;
+  /** The namespace's revision at which this was read. */
+  revision: number;
+  instances: RegisteredInstance[];
+  /** The namespace keeps lapsed instances because too many lapsed at once. */
+  selfPreservation: boolean;
+}
+
+/** Whether an instance is handed out to callers who ask for healthy ones. */
+export function isHealthy(instance: Instance): boolean {
+  return instance.adminState === "up" && instance.status !== "critical" && instance.weight > 0;
+}
+
+/** The port asked for, else `default`, else the only one; undefined when there is none of that name. */
+export function portOf(instance: Instance, name?: string): number | undefined {
+  if (name !== undefined) return instance.ports[name];
+  const ports = Object.values(instance.ports);
+  return instance.ports["default"] ?? (ports.length === 1 ? ports[0] : undefined);
+}

@@ -1,0 +1,335 @@
+/**
+ * The store on SQLite: current records, the versions they replaced, and the log of commits.
+ *
+ * A version enters `history` when it is replaced (`until` is the revision that replaced it), so a first write costs one
+ * record row and one log row. Each record carries a checksum, because SQLite does not notice a flipped payload bit; a
+ * record that fails it is refused with `corrupt`, never served.
+ *
+ * Runs on a Durable Object's `sql` and, for tests of the core, on any other SQLite behind `SqlDatabase`.
+ */
+import { fromBinaryString, toBinaryString } from "../bytes.ts";
+import { HoldfastError } from "../errors.ts";
+import type { Caller } from "../model.ts";
+import type { AppendedCommit, Backend, LoggedChange, LogRow, StoreHead } from "./backend.ts";
+import type { Change, KeyRange, RangeOptions, Space, StoredRecord } from "./txn.ts";
+
+export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
+
+/** The two calls made of a database. Rows are arrays in column order; all rows are read before it returns. */
+export interface SqlDatabase {
+  all(query: string, ...bindings: SqlValue[]): SqlValue[][];
+  sizeBytes(): number;
+}
+
+/** Checksum of a stored record: fast, not cryptographic. */
+export type Checksum = (bytes: Uint8Array, seed: number) => number;
+
+const SCHEMA = [
+  `CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS records (
+     space TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+     create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL, version INTEGER NOT NULL,
+     lease TEXT, checksum INTEGER NOT NULL, PRIMARY KEY (space, key)) WITHOUT ROWID`,
+  `CREATE INDEX IF NOT EXISTS records_by_lease ON records (lease) WHERE lease IS NOT NULL`,
+  `CREATE TABLE IF NOT EXISTS history (
+     space TEXT NOT NULL, key BLOB NOT NULL, until INTEGER NOT NULL, value BLOB NOT NULL,
+     create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL, version INTEGER NOT NULL,
+     lease TEXT, checksum INTEGER NOT NULL, PRIMARY KEY (space, key, until)) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS log (
+     revision INTEGER PRIMARY KEY, canonical TEXT NOT NULL, content BLOB NOT NULL, hash BLOB NOT NULL,
+     request_key TEXT, result TEXT)`,
+  `CREATE UNIQUE INDEX IF NOT EXISTS log_by_request ON log (request_key) WHERE request_key IS NOT NULL`,
+  // A commit of very many keys does not fit one row: the rest of its canonical text.
+  `CREATE TABLE IF NOT EXISTS log_overflow (
+     revision INTEGER NOT NULL, part INTEGER NOT NULL, canonical TEXT NOT NULL,
+     PRIMARY KEY (revision, part)) WITHOUT ROWID`,
+  // What survives of lease deadlines between commits; see leases/checkpoint.ts.
+  `CREATE TABLE IF NOT EXISTS lease_checkpoint (part INTEGER PRIMARY KEY, data TEXT NOT NULL)`,
+];
+
+const SCHEMA_VERSION = "1";
+const CANONICAL_CHARS_MAX = 500_000;
+const COLUMNS = "key, value, create_revision, mod_revision, version, lease, checksum";
+const EMPTY_HASH = new Uint8Array(32);
+
+export class SqliteBackend implements Backend {
+  readonly #sql: SqlDatabase;
+  readonly #checksum: Checksum;
+
+  constructor(sql: SqlDatabase, checksum: Checksum) {
+    this.#sql = sql;
+    this.#checksum = checksum;
+    for (const statement of SCHEMA) sql.all(statement);
+    const version = this.meta("schema_version");
+    if (version === undefined) this.setMeta("schema_version", SCHEMA_VERSION);
+    else if (version !== SCHEMA_VERSION) {
+      throw new HoldfastError("unsupported", `this store has schema ${version}, this version of Holdfast knows ${SCHEMA_VERSION}`);
+    }
+  }
+
+  head(): StoreHead {
+    const floor = Number(this.meta("revision_floor") ?? 0);
+    const compacted = Number(this.meta("compacted") ?? 0);
+    const last = this.#sql.all("SELECT revision, hash FROM log ORDER BY revision DESC LIMIT 1")[0];
+    if (!last) return { revision: floor, compacted, hash: this.chainBase().hash };
+    return { revision: Math.max(floor, Number(last[0])), compacted, hash: bytes(last[1]) };
+  }
+
+  get(space: Space, key: Uint8Array): StoredRecord | undefined {
+    const row = this.#sql.all(`SELECT ${COLUMNS} FROM records WHERE space = ? AND key = ?`, space, key)[0];
+    return row && this.#record(space, row);
+  }
+
+  range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
+    const order = options.reverse ? "DESC" : "ASC";
+    const limit = options.limit ?? -1;
+    const rows =
+      range.to === null
+        ? this.#sql.all(
+            `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? ORDER BY key ${order} LIMIT ?`,
+            space, range.from, limit,
+          )
+        : this.#sql.all(
+            `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key ${order} LIMIT ?`,
+            space, range.from, range.to, limit,
+          );
+    return rows.map((row) => this.#record(space, row));
+  }
+
+  leased(lease: string): { space: Space; key: Uint8Array }[] {
+    return this.#sql
+      .all("SELECT space, key FROM records WHERE lease = ?", lease)
+      .map((row) => ({ space: String(row[0]), key: bytes(row[1]) }));
+  }
+
+  countRange(space: Space, range: KeyRange): number {
+    const row =
+      range.to === null
+        ? this.#sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ?", space, range.from)[0]
+        : this.#sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ? AND key < ?", space, range.from, range.to)[0];
+    return Number(row?.[0] ?? 0);
+  }
+
+  getAt(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
+    const current = this.get(space, key);
+    if (current && current.modRevision <= revision) return current;
+    const row = this.#sql.all(
+      `SELECT ${COLUMNS} FROM history WHERE space = ? AND key = ? AND until > ? ORDER BY until LIMIT 1`,
+      space, key, revision,
+    )[0];
+    const record = row && this.#record(space, row);
+    return record && record.modRevision <= revision ? record : undefined;
+  }
+
+  rangeAt(space: Space, range: KeyRange, revision: number, options: RangeOptions = {}): StoredRecord[] {
+    const end = range.to === null ? "" : "AND key < ?3";
+    const rows = this.#sql.all(
+      `SELECT ${COLUMNS} FROM records WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4
+       UNION ALL
+       SELECT ${COLUMNS} FROM history WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4 AND until > ?4
+       ORDER BY 1 ${options.reverse ? "DESC" : "ASC"} LIMIT ?5`,
+      space, range.from, range.to, revision, options.limit ?? -1,
+    );
+    return rows.map((row) => this.#record(space, row));
+  }
+
+  replacedBy(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
+    const row = this.#sql.all(
+      `SELECT ${COLUMNS} FROM history WHERE space = ? AND key = ? AND until = ?`,
+      space, key, revision,
+    )[0];
+    return row && this.#record(space, row);
+  }
+
+  append({ commit, canonical, content, hash, replay }: AppendedCommit): void {
+    for (const change of commit.changes) this.#apply(change, commit.revision);
+    this.#sql.all(
+      "INSERT INTO log (revision, canonical, content, hash, request_key, result) VALUES (?, ?, ?, ?, ?, ?)",
+      commit.revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash,
+      replay?.requestKey ?? null, replay?.result ?? null,
+    );
+    for (let at = CANONICAL_CHARS_MAX, part = 0; at < canonical.length; at += CANONICAL_CHARS_MAX, part++) {
+      this.#sql.all(
+        "INSERT INTO log_overflow (revision, part, canonical) VALUES (?, ?, ?)",
+        commit.revision, part, canonical.slice(at, at + CANONICAL_CHARS_MAX),
+      );
+    }
+  }
+
+  #apply({ space, key, before, after }: Change, revision: number): void {
+    if (before) {
+      this.#sql.all(
+        `INSERT INTO history (space, key, until, value, create_revision, mod_revision, version, lease, checksum)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        space, key, revision, before.value, before.createRevision, before.modRevision, before.version, before.lease,
+        this.#sum(space, before),
+      );
+    }
+    if (after) this.putRecord(space, after);
+    else this.#sql.all("DELETE FROM records WHERE space = ? AND key = ?", space, key);
+  }
+
+  /** Writes a record as it is: by a commit, or by a restore. */
+  putRecord(space: Space, record: StoredRecord): void {
+    this.#sql.all(
+      `INSERT OR REPLACE INTO records (space, key, value, create_revision, mod_revision, version, lease, checksum)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      space, record.key, record.value, record.createRevision, record.modRevision, record.version, record.lease,
+      this.#sum(space, record),
+    );
+  }
+
+  log(since: number, limit: number): LogRow[] {
+    return this.#sql
+      .all("SELECT revision, canonical, content, hash FROM log WHERE revision > ? ORDER BY revision LIMIT ?", since, limit)
+      .map((row) => {
+        const revision = Number(row[0]);
+        let canonical = String(row[1]);
+        if (canonical.length >= CANONICAL_CHARS_MAX) {
+          canonical += this.#sql
+            .all("SELECT canonical FROM log_overflow WHERE revision = ? ORDER BY part", revision)
+            .map((part) => String(part[0]))
+            .join("");
+        }
+        return { ...parseCanonical(canonical), canonical, content: bytes(row[2]), hash: bytes(row[3]) };
+      });
+  }
+
+  replayOf(requestKey: string): { command: string; result: string; revision: number } | undefined {
+    const row = this.#sql.all("SELECT revision, canonical, result FROM log WHERE request_key = ?", requestKey)[0];
+    if (!row) return undefined;
+    // The command's name stands at the front of the canonical text, so a truncated one serves as well.
+    const command = /^\[\d+,\d+,"([^"]*)"/.exec(String(row[1]))?.[1] ?? "";
+    return { command, result: String(row[2]), revision: Number(row[0]) };
+  }
+
+  dropHistory(rows: LogRow[], revision: number): void {
+    for (const row of rows) {
+      for (const { space, key } of row.changes) {
+        this.#sql.all("DELETE FROM history WHERE space = ? AND key = ? AND until = ?", space, key, row.revision);
+      }
+    }
+    this.setMeta("compacted", String(revision));
+  }
+
+  chainBase(): { revision: number; hash: Uint8Array } {
+    const stored = this.meta("chain_base");
+    if (stored === undefined) return { revision: 0, hash: EMPTY_HASH };
+    const base = JSON.parse(stored) as { revision: number; hash: string };
+    return { revision: base.revision, hash: fromBinaryString(base.hash) };
+  }
+
+  trimLog(revision: number): void {
+    const row = this.#sql.all("SELECT revision, hash FROM log WHERE revision <= ? ORDER BY revision DESC LIMIT 1", revision)[0];
+    if (!row) return;
+    this.setMeta("chain_base", JSON.stringify({ revision: Number(row[0]), hash: toBinaryString(bytes(row[1])) }));
+    this.setMeta("revision_floor", String(this.head().revision));
+    this.#sql.all("DELETE FROM log WHERE revision <= ?", revision);
+    this.#sql.all("DELETE FROM log_overflow WHERE revision <= ?", revision);
+  }
+
+  /** Forgets all records and history, and continues above `revision`: the first half of a restore. */
+  clear(revision: number): void {
+    this.#sql.all("DELETE FROM records");
+    this.#sql.all("DELETE FROM history");
+    this.#sql.all("DELETE FROM lease_checkpoint");
+    this.setMeta("revision_floor", String(revision));
+    this.setMeta("compacted", String(revision));
+  }
+
+  /** Lets the revision counter go on above `revision`: revisions up to it may have been issued elsewhere. */
+  raiseFloor(revision: number): void {
+    this.setMeta("revision_floor", String(revision));
+    this.setMeta("compacted", String(revision));
+  }
+
+  saveCheckpoint(parts: string[]): void {
+    this.#sql.all("DELETE FROM lease_checkpoint WHERE part >= ?", parts.length);
+    parts.forEach((data, part) => this.#sql.all("INSERT OR REPLACE INTO lease_checkpoint (part, data) VALUES (?, ?)", part, data));
+  }
+
+  loadCheckpoint(): string[] {
+    return this.#sql.all("SELECT data FROM lease_checkpoint ORDER BY part").map((row) => String(row[0]));
+  }
+
+  meta(name: string): string | undefined {
+    const row = this.#sql.all("SELECT value FROM meta WHERE name = ?", name)[0];
+    return row && String(row[0]);
+  }
+
+  setMeta(name: string, value: string): void {
+    this.#sql.all("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", name, value);
+  }
+
+  sizeBytes(): number {
+    return this.#sql.sizeBytes();
+  }
+
+  #record(space: Space, row: SqlValue[]): StoredRecord {
+    const record: StoredRecord = {
+      key: bytes(row[0]),
+      value: bytes(row[1]),
+      createRevision: Number(row[2]),
+      modRevision: Number(row[3]),
+      version: Number(row[4]),
+      lease: row[5] === null ? null : String(row[5]),
+    };
+    if (this.#sum(space, record) !== Number(row[6])) {
+      throw new HoldfastError("corrupt", `a stored record of space ${space} failed its checksum; it was refused`, {
+        space,
+        modRevision: record.modRevision,
+      });
+    }
+    return record;
+  }
+
+  #sum(space: Space, record: StoredRecord): number {
+    const head = `${space}\0${record.createRevision},${record.modRevision},${record.version},${record.lease ?? ""}`;
+    return this.#checksum(record.value, this.#checksum(record.key, this.#checksum(encoder.encode(head), 0)));
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** The text of a commit that is hashed and logged: an array, so that no key order can vary. */
+export function canonicalText(commit: {
+  revision: number;
+  at: number;
+  command: string;
+  caller: Caller;
+  requestId: string | null;
+  changes: Change[];
+}): string {
+  return JSON.stringify([
+    commit.revision,
+    commit.at,
+    commit.command,
+    commit.caller.principal,
+    commit.caller.source,
+    commit.caller.dialect,
+    commit.requestId,
+    commit.changes.map((change) => [change.space, toBinaryString(change.key), change.after ? 1 : 0]),
+  ]);
+}
+
+type Canonical = [number, number, string, string, string, string, string | null, [string, string, 0 | 1][]];
+
+function parseCanonical(canonical: string): Omit<LogRow, "canonical" | "content" | "hash"> {
+  const [revision, at, command, principal, source, dialect, requestId, changes] = JSON.parse(canonical) as Canonical;
+  return {
+    revision,
+    at,
+    command,
+    caller: { principal, source, dialect },
+    requestId,
+    changes: changes.map(
+      ([space, key, put]): LoggedChange => ({ space, key: fromBinaryString(key), type: put ? "put" : "delete" }),
+    ),
+  };
+}
+
+function bytes(value: SqlValue | undefined): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  throw new HoldfastError("corrupt", "a stored byte string has another type");
+}

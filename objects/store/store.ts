@@ -1,0 +1,297 @@
+/**
+ * The revisioned store of one namespace: commands become commits, commits become one order.
+ *
+ * It knows no rooms, no dialects, no clock and no network. `run` executes one command over an overlay; if the command
+ * wrote anything, that is one commit with one revision, hash-chained to the one before.
+ */
+import { compareBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
+import { HoldfastError } from "../errors.ts";
+import type { Backend, Commit, LogRow } from "./backend.ts";
+import { canonicalText } from "./sqlite.sql.ts";
+import type { Change, Context, KeyRange, RangeOptions, Reader, Space, StoredRecord, Txn } from "./txn.ts";
+import { assertRevision, inRange, OverlayTxn } from "./txn.ts";
+
+/** SHA-256 over the concatenation of the chunks; synchronous, because a commit is one turn. */
+export type Digest = (...chunks: Uint8Array[]) => Uint8Array;
+
+export interface CommandCall {
+  command: string;
+  /** A caller who may repeat the call after a lost answer gives the same id again, and gets the first result. */
+  requestId?: string | undefined;
+}
+
+export interface CommandResult<T> {
+  value: T;
+  /** The commit's revision; without a write, the store's. */
+  revision: number;
+  commit: Commit | null;
+}
+
+/** One change as watchers see it. */
+export interface StoreEvent {
+  revision: number;
+  space: Space;
+  key: Uint8Array;
+  /** Null when the key was deleted. */
+  record: StoredRecord | null;
+  before: StoredRecord | null;
+}
+
+export interface WatchRange extends KeyRange {
+  space: Space;
+}
+
+export interface EventBatch {
+  events: StoreEvent[];
+  /** All matching events up to and including this revision are in this batch or were before it. */
+  revision: number;
+}
+
+const RECENT_COMMITS_MAX = 512;
+const RECENT_BYTES_MAX = 2 * 1024 * 1024;
+/** Log rows looked at in one turn, so that a long scan does not hold up commits. */
+const SCAN_COMMITS_MAX = 2000;
+
+export class Store implements Reader {
+  readonly #backend: Backend;
+  readonly #digest: Digest;
+  #revision: number;
+  #compacted: number;
+  #hash: Uint8Array;
+  /** The newest commits, so that watchers who keep up cost no reads. Ends at `#revision`, without gaps. */
+  #recent: { commit: Commit; bytes: number }[] = [];
+  #recentBytes = 0;
+
+  constructor(backend: Backend, digest: Digest) {
+    this.#backend = backend;
+    this.#digest = digest;
+    const head = backend.head();
+    this.#revision = head.revision;
+    this.#compacted = head.compacted;
+    this.#hash = head.hash;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Reads and watches below this revision answer `compacted`. */
+  get compacted(): number {
+    return this.#compacted;
+  }
+
+  get hash(): Uint8Array {
+    return this.#hash;
+  }
+
+  /** Runs one command. What it throws leaves no trace; a repeated request id answers the first result. */
+  run<T>(call: CommandCall, context: Context, command: (txn: Txn) => T): CommandResult<T> {
+    const requestKey = call.requestId === undefined ? null : `${context.caller.principal}\0${call.requestId}`;
+    if (requestKey !== null) {
+      const earlier = this.#backend.replayOf(requestKey);
+      if (earlier) {
+        if (earlier.command !== call.command) {
+          throw new HoldfastError("conflict", "this request id was used for another command", { command: earlier.command });
+        }
+        return { value: decodeResult(earlier.result) as T, revision: earlier.revision, commit: null };
+      }
+    }
+    const txn = new OverlayTxn(this.#backend, this.#revision + 1);
+    const value = command(txn);
+    const changes = txn.changes();
+    if (changes.length === 0) return { value, revision: this.#revision, commit: null };
+    const commit: Commit = {
+      revision: this.#revision + 1,
+      at: context.now,
+      command: call.command,
+      caller: context.caller,
+      requestId: call.requestId ?? null,
+      changes,
+    };
+    const canonical = canonicalText(commit);
+    const content = this.#digest(...contentChunks(changes));
+    const hash = this.#digest(this.#hash, utf8(canonical), content);
+    const replay = requestKey === null ? null : { requestKey, result: encodeResult(value) };
+    this.#backend.append({ commit, canonical, content, hash, replay });
+    this.#revision = commit.revision;
+    this.#hash = hash;
+    this.#remember(commit);
+    return { value, revision: commit.revision, commit };
+  }
+
+  get(space: Space, key: Uint8Array): StoredRecord | undefined {
+    return this.#backend.get(space, key);
+  }
+
+  range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[] {
+    return this.#backend.range(space, range, options);
+  }
+
+  leased(lease: string): { space: Space; key: Uint8Array }[] {
+    return this.#backend.leased(lease);
+  }
+
+  count(space: Space, range: KeyRange): number {
+    return this.#backend.countRange(space, range);
+  }
+
+  /** The record as of a past revision. Codes: `compacted`, `future_revision`. */
+  getAt(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
+    this.#assertReadable(revision);
+    return this.#backend.getAt(space, key, revision);
+  }
+
+  /** A range as of a past revision. Codes: `compacted`, `future_revision`. */
+  rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[] {
+    this.#assertReadable(revision);
+    if (revision === this.#revision) return this.#backend.range(space, range, options);
+    return this.#backend.rangeAt(space, range, revision, options);
+  }
+
+  /**
+   * The events after `since` in any of the ranges, in order, never splitting a revision. May stop early (at `limit`
+   * events, or after a long scan): go on from the batch's revision. Codes: `compacted`, `future_revision`.
+   */
+  eventsSince(since: number, ranges: WatchRange[], limit = 1000): EventBatch {
+    assertRevision("since", since);
+    if (since < this.#compacted) throw this.#compactedError(since);
+    if (since > this.#revision) throw this.#futureError(since);
+    const oldest = this.#recent[0]?.commit.revision;
+    if (oldest !== undefined && since >= oldest - 1) return this.#recentEvents(since, ranges, limit);
+    return this.#loggedEvents(since, ranges, limit);
+  }
+
+  /** Forgets history up to `revision`, at most `limit` commits at a time; true when it got there. */
+  compact(revision: number, limit = SCAN_COMMITS_MAX): boolean {
+    assertRevision("revision", revision);
+    if (revision > this.#revision) throw this.#futureError(revision);
+    if (revision <= this.#compacted) return true;
+    const rows = this.#backend.log(this.#compacted, limit).filter((row) => row.revision <= revision);
+    const reached = rows.length < limit ? revision : (rows.at(-1)?.revision ?? revision);
+    this.#backend.dropHistory(rows, reached);
+    this.#compacted = reached;
+    return reached === revision;
+  }
+
+  /** Audit entries after `since`, oldest first. */
+  log(since: number, limit: number): LogRow[] {
+    return this.#backend.log(since, limit);
+  }
+
+  /** Recomputes the hash chain over `limit` entries after `since`; the first entry that does not fit, if any. */
+  verifyChain(since: number, limit: number): { checked: number; through: number; brokenAt: number | null } {
+    const base = this.#backend.chainBase();
+    let previous = base.hash;
+    let through = Math.max(since, base.revision);
+    if (since > base.revision) {
+      const anchor = this.#backend.log(since - 1, 1)[0];
+      if (anchor?.revision === since) previous = anchor.hash;
+    }
+    let checked = 0;
+    for (const row of this.#backend.log(through, limit)) {
+      const hash = this.#digest(previous, utf8(row.canonical), row.content);
+      if (compareBytes(hash, row.hash) !== 0) return { checked, through, brokenAt: row.revision };
+      previous = row.hash;
+      through = row.revision;
+      checked++;
+    }
+    return { checked, through, brokenAt: null };
+  }
+
+  /** Begins again from the backend's state: after a restore, or after the revision floor was raised. */
+  reload(): void {
+    const head = this.#backend.head();
+    this.#revision = head.revision;
+    this.#compacted = head.compacted;
+    this.#hash = head.hash;
+    this.#recent = [];
+    this.#recentBytes = 0;
+  }
+
+  #remember(commit: Commit): void {
+    let bytes = 0;
+    for (const { before, after } of commit.changes) bytes += 200 + (before?.value.length ?? 0) + (after?.value.length ?? 0);
+    this.#recent.push({ commit, bytes });
+    this.#recentBytes += bytes;
+    while (this.#recent.length > RECENT_COMMITS_MAX || (this.#recentBytes > RECENT_BYTES_MAX && this.#recent.length > 1)) {
+      this.#recentBytes -= this.#recent.shift()!.bytes;
+    }
+  }
+
+  #recentEvents(since: number, ranges: WatchRange[], limit: number): EventBatch {
+    const events: StoreEvent[] = [];
+    let through = since;
+    for (let i = this.#recent.length - (this.#revision - since); i < this.#recent.length; i++) {
+      const { commit } = this.#recent[i]!;
+      for (const { space, key, before, after } of commit.changes) {
+        if (matches(space, key, ranges)) events.push({ revision: commit.revision, space, key, record: after, before });
+      }
+      through = commit.revision;
+      if (events.length >= limit) return { events, revision: through };
+    }
+    return { events, revision: this.#revision };
+  }
+
+  #loggedEvents(since: number, ranges: WatchRange[], limit: number): EventBatch {
+    const events: StoreEvent[] = [];
+    const rows = this.#backend.log(since, SCAN_COMMITS_MAX);
+    for (const row of rows) {
+      for (const { space, key, type } of row.changes) {
+        if (!matches(space, key, ranges)) continue;
+        const record = type === "put" ? this.#backend.getAt(space, key, row.revision) : undefined;
+        const before = this.#backend.replacedBy(space, key, row.revision);
+        events.push({ revision: row.revision, space, key, record: record ?? null, before: before ?? null });
+      }
+      if (events.length >= limit) return { events, revision: row.revision };
+    }
+    return { events, revision: rows.length < SCAN_COMMITS_MAX ? this.#revision : rows.at(-1)!.revision };
+  }
+
+  #assertReadable(revision: number): void {
+    assertRevision("revision", revision);
+    if (revision < this.#compacted) throw this.#compactedError(revision);
+    if (revision > this.#revision) throw this.#futureError(revision);
+  }
+
+  #compactedError(revision: number): HoldfastError {
+    return new HoldfastError("compacted", `revision ${revision} has been compacted; the oldest kept is ${this.#compacted}`, {
+      compacted: this.#compacted,
+      revision: this.#revision,
+    });
+  }
+
+  #futureError(revision: number): HoldfastError {
+    return new HoldfastError("future_revision", `revision ${revision} has not been reached; the newest is ${this.#revision}`, {
+      revision: this.#revision,
+    });
+  }
+}
+
+function matches(space: Space, key: Uint8Array, ranges: WatchRange[]): boolean {
+  for (const range of ranges) if (range.space === space && inRange(key, range)) return true;
+  return false;
+}
+
+const ABSENT = new Uint8Array([0]);
+const PRESENT = new Uint8Array([1]);
+
+function contentChunks(changes: Change[]): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (const { after } of changes) {
+    if (!after) chunks.push(ABSENT);
+    else chunks.push(PRESENT, utf8(`${after.value.length}:${after.lease ?? ""}:`), after.value);
+  }
+  return chunks;
+}
+
+/** Results kept for repeated requests may hold byte strings. */
+function encodeResult(value: unknown): string {
+  return JSON.stringify({ value }, (_key, item: unknown) => (item instanceof Uint8Array ? { $bytes: toBase64(item) } : item));
+}
+
+function decodeResult(encoded: string): unknown {
+  const parsed = JSON.parse(encoded, (_key, item: unknown) =>
+    typeof item === "object" && item !== null && "$bytes" in item ? fromBase64(String(item.$bytes)) : item,
+  ) as { value: unknown };
+  return parsed.value;
+}

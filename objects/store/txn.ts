@@ -1,0 +1,220 @@
+/**
+ * The transaction port: the only way a room reads and changes state.
+ *
+ * A command is a synchronous function over a `Txn`. Its writes are held in memory until it returns; then they are one
+ * commit with one revision. When it throws, nothing of it remains. A `Txn` sees its own writes.
+ */
+import { compareBytes, fromBinaryString, toBinaryString } from "../bytes.ts";
+import { HoldfastError, invalid } from "../errors.ts";
+import type { Caller } from "../model.ts";
+
+/** A kind of records: `instance`, `kv`, `lease`, … Spaces do not see each other's keys. */
+export type Space = string;
+
+export interface StoredRecord {
+  key: Uint8Array;
+  value: Uint8Array;
+  /** The revision that created the key; kept while it lives. */
+  createRevision: number;
+  modRevision: number;
+  /** Writes since creation; 1 at creation. */
+  version: number;
+  lease: string | null;
+}
+
+/** What a commit did to one key: the record before and after, null for absence. */
+export interface Change {
+  space: Space;
+  key: Uint8Array;
+  before: StoredRecord | null;
+  after: StoredRecord | null;
+}
+
+/** Keys from `from` (inclusive) to `to` (exclusive; null = no end). */
+export interface KeyRange {
+  from: Uint8Array;
+  to: Uint8Array | null;
+}
+
+export interface RangeOptions {
+  /** At most this many records. */
+  limit?: number;
+  reverse?: boolean;
+}
+
+export interface Reader {
+  get(space: Space, key: Uint8Array): StoredRecord | undefined;
+  /** Records in key order. */
+  range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[];
+  /** Everything that hangs on a lease. */
+  leased(lease: string): { space: Space; key: Uint8Array }[];
+}
+
+export interface Txn extends Reader {
+  /** The revision this command will have, if it writes. */
+  readonly revision: number;
+  /** Writes a record. `lease` null or absent detaches it from the lease it had. */
+  put(space: Space, key: Uint8Array, value: Uint8Array, lease?: string | null): void;
+  /** True when the key was there. */
+  delete(space: Space, key: Uint8Array): boolean;
+}
+
+/** What a command is handed besides its input: it has no other clock, randomness or identity. */
+export interface Context {
+  now: number;
+  caller: Caller;
+  /** Fresh random bytes. */
+  random(length: number): Uint8Array;
+}
+
+/** Runtimes cap a row near 2 MiB; half of that leaves room for the key and for the history. */
+export const VALUE_BYTES_MAX = 1_048_576;
+export const KEY_BYTES_MAX = 4096;
+
+/** The base a command's writes are laid over. */
+export class OverlayTxn implements Txn {
+  readonly revision: number;
+  readonly #base: Reader;
+  readonly #changes = new Map<string, Change>();
+
+  constructor(base: Reader, revision: number) {
+    this.#base = base;
+    this.revision = revision;
+  }
+
+  /** The effective changes, in the order in which their keys were first touched. */
+  changes(): Change[] {
+    return [...this.#changes.values()].filter((change) => change.before !== null || change.after !== null);
+  }
+
+  get(space: Space, key: Uint8Array): StoredRecord | undefined {
+    const change = this.#changes.get(changeKey(space, key));
+    return change ? (change.after ?? undefined) : this.#base.get(space, key);
+  }
+
+  range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
+    const touched = [...this.#changes.values()].filter((change) => change.space === space && inRange(change.key, range));
+    if (touched.length === 0) return this.#base.range(space, range, options);
+    // Each touched key can hide at most one record of the base, so this many more are enough.
+    const limit = options.limit;
+    const base = this.#base.range(space, range, limit === undefined ? options : { ...options, limit: limit + touched.length });
+    const merged = base.filter((record) => !this.#changes.has(changeKey(space, record.key)));
+    for (const change of touched) if (change.after) merged.push(change.after);
+    merged.sort((a, b) => compareBytes(a.key, b.key));
+    if (options.reverse) merged.reverse();
+    return limit === undefined ? merged : merged.slice(0, limit);
+  }
+
+  leased(lease: string): { space: Space; key: Uint8Array }[] {
+    const found = this.#base.leased(lease).filter(({ space, key }) => !this.#changes.has(changeKey(space, key)));
+    for (const change of this.#changes.values()) {
+      if (change.after?.lease === lease) found.push({ space: change.space, key: change.key });
+    }
+    return found;
+  }
+
+  put(space: Space, key: Uint8Array, value: Uint8Array, lease: string | null = null): void {
+    if (key.length > KEY_BYTES_MAX) {
+      throw new HoldfastError("too_large", `key: longer than ${KEY_BYTES_MAX} bytes`, { field: "key", limit: KEY_BYTES_MAX });
+    }
+    if (value.length > VALUE_BYTES_MAX) {
+      throw new HoldfastError("too_large", `value: larger than ${VALUE_BYTES_MAX} bytes`, { field: "value", limit: VALUE_BYTES_MAX });
+    }
+    const change = this.#touch(space, key);
+    const current = change.after;
+    change.after = {
+      key,
+      value,
+      createRevision: current?.createRevision ?? this.revision,
+      modRevision: this.revision,
+      // A key that is put twice in one command has been written once: the commit is what counts.
+      version: current ? (current.modRevision === this.revision ? current.version : current.version + 1) : 1,
+      lease,
+    };
+  }
+
+  delete(space: Space, key: Uint8Array): boolean {
+    const change = this.#touch(space, key);
+    const existed = change.after !== null;
+    change.after = null;
+    return existed;
+  }
+
+  #touch(space: Space, key: Uint8Array): Change {
+    const id = changeKey(space, key);
+    let change = this.#changes.get(id);
+    if (!change) {
+      const before = this.#base.get(space, key) ?? null;
+      change = { space, key, before, after: before };
+      this.#changes.set(id, change);
+    }
+    return change;
+  }
+}
+
+export function inRange(key: Uint8Array, range: KeyRange): boolean {
+  return compareBytes(key, range.from) >= 0 && (range.to === null || compareBytes(key, range.to) < 0);
+}
+
+function changeKey(space: Space, key: Uint8Array): string {
+  return `${space}\0${toBinaryString(key)}`;
+}
+
+/** A revision given by a caller: a safe integer of at least 0. */
+export function assertRevision(field: string, revision: number): void {
+  if (!Number.isSafeInteger(revision) || revision < 0) throw invalid(field, "must be a whole number of at least 0");
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** A space of JSON records whose keys are tuples of names, joined by NUL (which no name may contain). */
+export class JsonSpace<T> {
+  readonly name: Space;
+
+  constructor(name: Space) {
+    this.name = name;
+  }
+
+  key(...parts: string[]): Uint8Array {
+    return encoder.encode(parts.join("\0"));
+  }
+
+  parts(key: Uint8Array): string[] {
+    return decoder.decode(key).split("\0");
+  }
+
+  decode(record: StoredRecord): T {
+    return JSON.parse(decoder.decode(record.value)) as T;
+  }
+
+  record(reader: Reader, ...parts: string[]): StoredRecord | undefined {
+    return reader.get(this.name, this.key(...parts));
+  }
+
+  get(reader: Reader, ...parts: string[]): T | undefined {
+    const record = this.record(reader, ...parts);
+    return record && this.decode(record);
+  }
+
+  /** All records whose key starts with these parts and has more of them. */
+  under(reader: Reader, parts: string[], options: RangeOptions & { after?: Uint8Array } = {}): StoredRecord[] {
+    return reader.range(this.name, this.rangeUnder(parts, options.after), options);
+  }
+
+  rangeUnder(parts: string[], after?: Uint8Array): KeyRange {
+    const prefix = parts.length === 0 ? "" : parts.join("\0") + "\0";
+    const from = encoder.encode(prefix);
+    const to = parts.length === 0 ? null : encoder.encode(parts.join("\0") + "\x01");
+    if (!after) return { from, to };
+    return { from: fromBinaryString(toBinaryString(after) + "\0"), to };
+  }
+
+  put(txn: Txn, parts: string[], value: T, lease?: string | null): void {
+    txn.put(this.name, this.key(...parts), encoder.encode(JSON.stringify(value)), lease);
+  }
+
+  delete(txn: Txn, ...parts: string[]): boolean {
+    return txn.delete(this.name, this.key(...parts));
+  }
+}

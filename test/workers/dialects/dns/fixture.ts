@@ -1,0 +1,107 @@
+/** What the DNS tests share: instances, a resolver that keeps its views in memory, and dns-packet as the client. */
+import { Buffer } from "node:buffer";
+import { decode, encode } from "dns-packet";
+import type { DecodedPacket, Packet, RecordType } from "dns-packet";
+import { HoldfastError } from "../../../../objects/errors.ts";
+import type { RegisteredInstance, ServiceView } from "../../../../objects/model.ts";
+import { answerQuery } from "../../../../workers/dialects/dns/answer.ts";
+import type { DnsDeps } from "../../../../workers/dialects/dns/answer.ts";
+import type { ResolvedView, Resolver } from "../../../../workers/resolver/types.ts";
+
+export function instance(id: string, address: string, overrides: Partial<RegisteredInstance> = {}): RegisteredInstance {
+  return {
+    service: "web",
+    id,
+    node: "",
+    address,
+    ports: { default: 8080 },
+    protocol: "http",
+    weight: 10,
+    tags: [],
+    meta: {},
+    locality: { region: "", zone: "", cluster: "" },
+    status: "passing",
+    adminState: "up",
+    ephemeral: false,
+    private: false,
+    suspect: false,
+    ttlMs: null,
+    checks: [],
+    reach: "direct",
+    origin: "api",
+    extra: {},
+    registeredAt: 0,
+    createRevision: 1,
+    modRevision: 1,
+    ...overrides,
+  };
+}
+
+/** The resolver's contract over a map: an unknown service is an empty view at revision 0. */
+export class MemoryResolver implements Resolver {
+  readonly asked: string[] = [];
+  unavailable = false;
+  stale = false;
+  selfPreservation = false;
+  private readonly views = new Map<string, RegisteredInstance[]>();
+
+  add(service: string, instances: RegisteredInstance[], namespace = "default"): this {
+    this.views.set(
+      `${namespace}/${service}`,
+      instances.map((one) => ({ ...one, service })),
+    );
+    return this;
+  }
+
+  async resolve(namespace: string, service: string): Promise<ResolvedView> {
+    this.asked.push(`${namespace}/${service}`);
+    if (this.unavailable) throw new HoldfastError("unavailable", "the owner is out of reach");
+    const instances = this.views.get(`${namespace}/${service}`);
+    const view: ServiceView = {
+      service,
+      class: "balanced",
+      modRevision: instances === undefined ? 0 : 1,
+      revision: 1,
+      instances: instances ?? [],
+      selfPreservation: this.selfPreservation,
+    };
+    return { view, ageSeconds: this.stale ? 42 : 0, stale: this.stale };
+  }
+}
+
+export function depsFor(resolver: Resolver, overrides: Partial<DnsDeps> = {}): DnsDeps {
+  return {
+    resolver,
+    domains: ["holdfast", "consul"],
+    namespace: "default",
+    datacenter: "dc1",
+    transport: "tcp",
+    showPrivate: false,
+    random: () => 0.5,
+    ttlSeconds: 5,
+    ...overrides,
+  };
+}
+
+/** dns-packet decodes these, its types do not say so. */
+export type Answered = DecodedPacket & { rcode: string; opcode: string };
+
+export function query(name: string, type: RecordType, overrides: Packet = {}): Uint8Array {
+  return encode({ type: "query", id: 4711, flags: 0x0100, questions: [{ name, type }], ...overrides });
+}
+
+export function optRecord(udpPayloadSize: number, ednsVersion = 0, flags = 0): NonNullable<Packet["additionals"]> {
+  const options: [] = [];
+  return [{ type: "OPT", name: ".", udpPayloadSize, ednsVersion, flags, extendedRcode: 0, flag_do: false, options }];
+}
+
+export const read = (bytes: Uint8Array): Answered => decode(Buffer.from(bytes)) as Answered;
+
+export async function ask(deps: DnsDeps, name: string, type: RecordType, overrides: Packet = {}): Promise<Answered> {
+  return read(await answerQuery(query(name, type, overrides), deps));
+}
+
+/** The data of the answers, sorted, since answers come shuffled. */
+export function dataOf(answered: Answered): unknown[] {
+  return (answered.answers ?? []).map((record) => ("data" in record ? record.data : null)).toSorted();
+}

@@ -1,0 +1,155 @@
+/**
+ * Headers on their way through: what ends at the gateway, what it says itself. Knows no instances and sends nothing.
+ *
+ * The runtime shows a request's headers as they came, lies about framing included, so all of that is dropped and the
+ * runtime frames anew. Everything that an instance may take for the platform's word is set from the platform's knowledge.
+ *
+ * Source: RFC 9110 §7.6 (hop-by-hop, Via), RFC 7239 (Forwarded).
+ */
+import type { RouteTarget } from "./match.ts";
+
+export interface ForwardingFacts {
+  /** The peer's address as the platform tells it; "" when unknown. */
+  clientAddress: string;
+  /** A trusted proxy stands in front: its forwarded headers are continued instead of replaced. */
+  trustForwarded: boolean;
+  /** The `Authorization` header was for Holdfast, not for the service. */
+  stripAuthorization: boolean;
+}
+
+/** What the gateway calls itself in `Via`. */
+const VIA = "1.1 holdfast";
+const VIA_HOP = /(?:^|,)\s*[^\s,]+\s+holdfast(?=[\s,(]|$)/gi;
+
+const HOP_BY_HOP = [
+  "connection",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+];
+
+const DROPPED_FROM_REQUESTS = new Set([
+  ...HOP_BY_HOP,
+  // The runtime's: the length of the body it really sends, the host it connects to.
+  "content-length",
+  "host",
+  // The runtime takes the interim answer to it for the response.
+  "expect",
+  // Credentials of Holdfast.
+  "x-consul-token",
+  // Taken by many servers for the peer's address, or for the path.
+  "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "x-original-url",
+  "x-rewrite-url",
+]);
+
+/** `alt-svc` would send clients of the gateway's origin to an instance's. */
+const DROPPED_FROM_RESPONSES = new Set([...HOP_BY_HOP, "alt-svc"]);
+/** Would let one service's script serve the paths of all others. */
+const SCOPE_HEADER = "service-worker-allowed";
+const DEBUG_HEADER = "x-holdfast-instance";
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** How often a request has passed a gateway already. A client that claims passes only harms itself. */
+export function hopCount(headers: Headers): number {
+  const via = headers.get("via");
+  return via === null ? 0 : (via.match(VIA_HOP)?.length ?? 0);
+}
+
+function isWebSocketUpgrade(request: Request): boolean {
+  return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
+}
+
+/** The headers for the instance. The same for every attempt. */
+export function instanceRequestHeaders(request: Request, target: RouteTarget, facts: ForwardingFacts): Headers {
+  const incoming = request.headers;
+  const headers = new Headers(incoming);
+  for (const name of incoming.keys()) {
+    if (isDroppedFromRequest(name, facts.trustForwarded)) headers.delete(name);
+  }
+  dropNamed(headers, incoming.get("connection"));
+  if (facts.stripAuthorization) headers.delete("authorization");
+  if (isWebSocketUpgrade(request)) headers.set("upgrade", "websocket");
+  setForwarded(headers, request, target, facts);
+  const via = incoming.get("via");
+  headers.set("via", via === null ? VIA : `${via}, ${VIA}`);
+  return headers;
+}
+
+/** The instance's response as the client gets it: the same object when there is nothing to change. */
+export function clientResponse(upstream: Response, target: RouteTarget, debugInstanceId: string | null): Response {
+  const drops: string[] = [];
+  for (const name of upstream.headers.keys()) {
+    if (isDroppedFromResponse(name, target)) drops.push(name);
+  }
+  if (drops.length === 0 && debugInstanceId === null) return upstream;
+  const { webSocket } = upstream;
+  const response = webSocket
+    ? new Response(null, { status: 101, webSocket, headers: upstream.headers })
+    : new Response(upstream.body, upstream);
+  const { headers } = response;
+  for (const name of drops) headers.delete(name);
+  dropNamed(headers, upstream.headers.get("connection"));
+  // A length beside a transfer coding is not the length (RFC 9112 §6.3).
+  if (drops.includes("transfer-encoding")) headers.delete("content-length");
+  if (debugInstanceId !== null) headers.set(DEBUG_HEADER, headerText(debugInstanceId));
+  return response;
+}
+
+function isDroppedFromRequest(name: string, trustForwarded: boolean): boolean {
+  // Servers that hand headers on as CGI variables do not tell "_" from "-".
+  const plain = name.includes("_") ? name.replaceAll("_", "-") : name;
+  if (DROPPED_FROM_REQUESTS.has(plain) || plain.startsWith("x-holdfast-") || plain.startsWith("proxy-")) return true;
+  if (plain !== "forwarded" && !plain.startsWith("x-forwarded-")) return false;
+  return !trustForwarded || plain !== name;
+}
+
+function isDroppedFromResponse(name: string, target: RouteTarget): boolean {
+  if (DROPPED_FROM_RESPONSES.has(name) || name.startsWith("x-holdfast-") || name.startsWith("proxy-")) return true;
+  return name === SCOPE_HEADER && target.prefix !== "";
+}
+
+function dropNamed(headers: Headers, connection: string | null): void {
+  if (connection === null) return;
+  for (const part of connection.split(",")) {
+    const name = part.trim();
+    if (TOKEN.test(name)) headers.delete(name);
+  }
+}
+
+function setForwarded(headers: Headers, request: Request, target: RouteTarget, facts: ForwardingFacts): void {
+  const { clientAddress, trustForwarded } = facts;
+  const host = request.headers.get("host");
+  const proto = request.url.startsWith("https:") ? "https" : "http";
+  const earlier = (name: string): string | null => (trustForwarded ? headers.get(name) : null);
+
+  if (clientAddress !== "") {
+    const chain = earlier("x-forwarded-for");
+    headers.set("x-forwarded-for", chain === null ? clientAddress : `${chain}, ${clientAddress}`);
+  }
+  const element = forwardedElement(clientAddress, host, proto);
+  const chain = earlier("forwarded");
+  headers.set("forwarded", chain === null ? element : `${chain}, ${element}`);
+  if (earlier("x-forwarded-proto") === null) headers.set("x-forwarded-proto", proto);
+  if (host !== null && earlier("x-forwarded-host") === null) headers.set("x-forwarded-host", host);
+  if (target.prefix !== "") headers.set("x-forwarded-prefix", `${earlier("x-forwarded-prefix") ?? ""}${target.prefix}`);
+}
+
+function forwardedElement(clientAddress: string, host: string | null, proto: string): string {
+  const node = clientAddress === "" ? "unknown" : clientAddress.includes(":") ? `"[${clientAddress}]"` : clientAddress;
+  const forHost = host === null ? "" : `;host="${host.replace(/["\\]/g, "\\$&")}"`;
+  return `for=${node}${forHost};proto=${proto}`;
+}
+
+/** An id is any text; a header is not. */
+function headerText(id: string): string {
+  return id.replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character.toWellFormed()));
+}
