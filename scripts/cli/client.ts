@@ -297,7 +297,8 @@ export class HoldfastClient {
 
 /** One path segment. `/` is escaped too; a segment of dots alone would be folded away by every URL parser. */
 function segment(text: string): string {
-  if (text === "." || text === "..") throw new ApiError(`"${text}" cannot be part of a path`, 0, { code: "invalid_argument" });
+  if (text === "." || text === "..")
+    throw new ApiError(`"${text}" cannot be part of a path`, 0, { code: "invalid_argument" });
   return encodeURIComponent(text);
 }
 

@@ -103,7 +103,8 @@ export function checkedToken(token: string, source: string): string {
   if (token.length < TOKEN_CHARS_MIN || token.length > TOKEN_CHARS_MAX) {
     throw new CommandError(`${source}: a root token has ${TOKEN_CHARS_MIN} to ${TOKEN_CHARS_MAX} characters`);
   }
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new CommandError(`${source}: a root token has visible ASCII characters only`);
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new CommandError(`${source}: a root token has visible ASCII characters only`);
   return token;
 }
 

@@ -133,9 +133,7 @@ function openExchange(
       stripAuthorization: deps.stripAuthorization ?? false,
     }),
     upload:
-      request.body === null
-        ? null
-        : startUpload(request.body, request.headers, () => deadline.restart(timeoutMs)),
+      request.body === null ? null : startUpload(request.body, request.headers, () => deadline.restart(timeoutMs)),
     deadline,
     fetch: deps.fetch,
     assertEgress: deps.assertEgress,
@@ -223,7 +221,12 @@ const pickable = ({ regular, suspect }: Balancer): number => regular.endpoints.l
 function failed(failure: AttemptFailure, attempts: number): Problem {
   switch (failure) {
     case "timeout":
-      return { status: 504, code: "deadline_exceeded", reason: "timeout", detail: "the instance did not answer in time" };
+      return {
+        status: 504,
+        code: "deadline_exceeded",
+        reason: "timeout",
+        detail: "the instance did not answer in time",
+      };
     case "client_gone":
       return { status: 499, code: "deadline_exceeded", reason: "client_gone", detail: "the client left" };
     case "denied": {

@@ -21,15 +21,7 @@ export interface ForwardingFacts {
 const VIA = "1.1 holdfast";
 const VIA_HOP = /(?:^|,)\s*[^\s,]+\s+holdfast(?=[\s,(]|$)/gi;
 
-const HOP_BY_HOP = [
-  "connection",
-  "keep-alive",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "http2-settings",
-];
+const HOP_BY_HOP = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];
 
 const DROPPED_FROM_REQUESTS = new Set([
   ...HOP_BY_HOP,

@@ -40,7 +40,8 @@ export function parseRoutePath(pathAndQuery: string, namespace: string): RouteTa
   if (!pathAndQuery.startsWith(ROUTE)) return null;
   const end = endOfSegment(pathAndQuery, ROUTE.length);
   const service = decodeSegment(pathAndQuery.slice(ROUTE.length, end));
-  if (service === null || service === "" || service.length > SERVICE_CHARACTERS_MAX || NO_SERVICE.test(service)) return null;
+  if (service === null || service === "" || service.length > SERVICE_CHARACTERS_MAX || NO_SERVICE.test(service))
+    return null;
   const rest = pathAndQuery.slice(end);
   return {
     namespace,

@@ -27,6 +27,7 @@ export function startUpload(body: ReadableStream, headers: Headers, onDone: () =
 /** A fixed length goes out as Content-Length, anything else chunked. A length beside a transfer coding means nothing. */
 function pipeFor(headers: Headers): TransformStream {
   const length = headers.get("content-length");
-  if (length === null || headers.has("transfer-encoding") || !/^\d{1,15}$/.test(length)) return new IdentityTransformStream();
+  if (length === null || headers.has("transfer-encoding") || !/^\d{1,15}$/.test(length))
+    return new IdentityTransformStream();
   return new FixedLengthStream(Number(length));
 }

@@ -9,7 +9,9 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
     async (options: ConnectionOptions) => {
       const client = connect(options, context.env, context.checkout);
       const { value } = await client.status();
-      await print(options.json ? json(value) : table(["FIELD", "VALUE"], [["address", client.address], ...fields(value)]));
+      await print(
+        options.json ? json(value) : table(["FIELD", "VALUE"], [["address", client.address], ...fields(value)]),
+      );
     },
   );
 }

@@ -5,7 +5,8 @@ import { usage } from "../exit.ts";
 
 export function wholeNumber(text: string, option: string): number {
   const value = Number(text);
-  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(value)) throw usage(`${option}: "${text}" is not a whole number`);
+  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(value))
+    throw usage(`${option}: "${text}" is not a whole number`);
   return value;
 }
 

@@ -34,7 +34,8 @@ const WEB = { service: "web", id: "web-1", address: "10.0.0.1", ports: { default
 
 describe("tables and JSON", () => {
   test("resolve", async () => {
-    answer = (_, response) => answerJson(response, { name: "web", revision: 7, instances: [{ ...WEB, adminState: "up" }] });
+    answer = (_, response) =>
+      answerJson(response, { name: "web", revision: 7, instances: [{ ...WEB, adminState: "up" }] });
     const { stdout, code } = await run("resolve", "web", "--pick", "1");
     expect(stdout).toBe("ID     ADDRESS      STATUS   WEIGHT  ZONE  TAGS\nweb-1  10.0.0.1:80  passing  1\n");
     expect(code).toBe(0);
@@ -45,7 +46,11 @@ describe("tables and JSON", () => {
 
   test("resolve of what is nowhere is exit code 3, in both forms", async () => {
     answer = (_, response) => answerJson(response, { name: "web", revision: 7, instances: [] });
-    expect(await run("resolve", "web")).toMatchObject({ code: 3, stdout: "", stderr: "holdfast: no healthy instance of web\n" });
+    expect(await run("resolve", "web")).toMatchObject({
+      code: 3,
+      stdout: "",
+      stderr: "holdfast: no healthy instance of web\n",
+    });
     const machine = await run("resolve", "web", "--json");
     expect(machine.code).toBe(3);
     expect(JSON.parse(machine.stdout)).toMatchObject({ instances: [] });
@@ -60,7 +65,9 @@ describe("tables and JSON", () => {
   test("kv list shows text, and escapes what would drive the terminal", async () => {
     const item = { key: "a", value: Buffer.from("\u001b[2Jx").toString("base64"), modRevision: 5 };
     answer = (_, response) => answerJson(response, { items: [item] });
-    expect((await run("kv", "list", "a")).stdout).toBe("KEY  REVISION  BYTES  VALUE\na    5         5      \\u001b[2Jx\n");
+    expect((await run("kv", "list", "a")).stdout).toBe(
+      "KEY  REVISION  BYTES  VALUE\na    5         5      \\u001b[2Jx\n",
+    );
   });
 
   test("kv get prints the bytes as they are", async () => {
@@ -90,13 +97,13 @@ describe("exit codes", () => {
   });
 
   test("no edge is exit code 5", async () => {
-    const { address } = edge;
-    await edge[Symbol.asyncDispose]();
+    const closed = await FakeEdge.start(() => {});
+    const { address } = closed;
+    await closed[Symbol.asyncDispose]();
     expect(await run("status", "--addr", address)).toMatchObject({
       code: 5,
       stderr: `holdfast: cannot reach ${address}: nothing listens there\n`,
     });
-    edge = await FakeEdge.start((asked, response) => answer(asked, response));
   });
 
   test.each([
@@ -124,7 +131,8 @@ describe("exit codes", () => {
 describe("register", () => {
   test("all that can be told of an instance", async () => {
     const options = "--id web-1 --address 10.0.0.1 --port 80 --port admin=81 --ttl 10s --tag a --tag b --meta k=v=w";
-    const more = "--check http://10.0.0.1/up --interval 1s --deregister-after 5s --node n --zone z --weight 3 --private";
+    const more =
+      "--check http://10.0.0.1/up --interval 1s --deregister-after 5s --node n --zone z --weight 3 --private";
     const { stdout, code } = await run("register", "web", ...options.split(" "), ...more.split(" "));
     expect({ stdout, code }).toEqual({ stdout: "registered web/web-1 at revision 7\n", code: 0 });
     expect(edge.asked[0]).toMatchObject({ method: "PUT", path: "/services/web/instances/web-1" });
@@ -237,7 +245,11 @@ describe("snapshot", () => {
   test("save writes the whole stream, for the owner alone", async () => {
     answer = (_, response) => response.writeHead(200, { "x-holdfast-revision": "7" }).end('{"a":1}\n{"b":2}\n');
     const file = join(scope.path, "snapshot");
-    expect(await run("snapshot", "save", file)).toMatchObject({ code: 0, stdout: "saved revision 7: 16 bytes\n", stderr: "" });
+    expect(await run("snapshot", "save", file)).toMatchObject({
+      code: 0,
+      stdout: "saved revision 7: 16 bytes\n",
+      stderr: "",
+    });
     expect(readFileSync(file, "utf8")).toBe('{"a":1}\n{"b":2}\n');
     expect(await run("snapshot", "save", "-")).toMatchObject({ code: 0, stdout: '{"a":1}\n{"b":2}\n' });
   });
@@ -259,7 +271,10 @@ describe("snapshot", () => {
   test("restore sends a file, and stdin", async () => {
     const file = join(scope.path, "snapshot");
     writeFileSync(file, "x".repeat(300_000));
-    expect(await run("snapshot", "restore", file, "--force")).toMatchObject({ code: 0, stdout: "restored at revision 7\n" });
+    expect(await run("snapshot", "restore", file, "--force")).toMatchObject({
+      code: 0,
+      stdout: "restored at revision 7\n",
+    });
     expect(edge.asked[0]).toMatchObject({ method: "POST", path: "/restore?force=true" });
     expect(edge.asked[0]?.body).toHaveLength(300_000);
     const piped = start("snapshot", "restore", "-");

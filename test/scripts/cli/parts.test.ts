@@ -44,7 +44,15 @@ describe("values", () => {
 
 describe("output", () => {
   test("columns line up, and the last one has no padding", () => {
-    expect(table(["A", "LONG"], [["wide", "x"], ["b", ""]])).toBe("A     LONG\nwide  x\nb\n");
+    expect(
+      table(
+        ["A", "LONG"],
+        [
+          ["wide", "x"],
+          ["b", ""],
+        ],
+      ),
+    ).toBe("A     LONG\nwide  x\nb\n");
   });
 
   test("nothing a service registered drives the terminal", () => {
@@ -101,16 +109,20 @@ describe("server-sent events", () => {
   });
 
   test("however the bytes are cut and the lines are ended, the events are the same", async () => {
-    const text = "id: 1\nevent: put\ndata: {\"key\":\"ä🙂\"}\n\n:\n\nid: 2\ndata: x\n\n";
+    const text = 'id: 1\nevent: put\ndata: {"key":"ä🙂"}\n\n:\n\nid: 2\ndata: x\n\n';
     const expected = await read([bytes(text)]);
     expect(expected).toHaveLength(2);
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom("\n", "\r\n", "\r"), fc.array(fc.nat(80), { maxLength: 12 }), async (end, cuts) => {
-        const whole = bytes(text.replaceAll("\n", end));
-        const at = [0, ...cuts.map((cut) => Math.min(cut, whole.length)), whole.length].toSorted((a, b) => a - b);
-        const chunks = at.slice(1).map((to, index) => whole.slice(at[index], to));
-        expect(await read(chunks)).toEqual(expected);
-      }),
+      fc.asyncProperty(
+        fc.constantFrom("\n", "\r\n", "\r"),
+        fc.array(fc.nat(80), { maxLength: 12 }),
+        async (end, cuts) => {
+          const whole = bytes(text.replaceAll("\n", end));
+          const at = [0, ...cuts.map((cut) => Math.min(cut, whole.length)), whole.length].toSorted((a, b) => a - b);
+          const chunks = at.slice(1).map((to, index) => whole.slice(at[index], to));
+          expect(await read(chunks)).toEqual(expected);
+        },
+      ),
     );
   });
 

@@ -97,7 +97,8 @@ export function runtimesOf(pid: number): number[] {
       // It ended meanwhile.
     }
   }
-  const descends = (child: number): boolean => child === pid || (child > 1 && descends(parents.get(child)?.parent ?? 0));
+  const descends = (child: number): boolean =>
+    child === pid || (child > 1 && descends(parents.get(child)?.parent ?? 0));
   return [...parents].filter(([child, { name }]) => name === "workerd" && descends(child)).map(([child]) => child);
 }
 

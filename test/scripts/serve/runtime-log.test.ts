@@ -14,7 +14,9 @@ test("warnings and errors pass, the rest does not", () => {
 });
 
 test("native stacks are left out and long messages cut", () => {
-  expect(filtered([{ message: "failed: x\nstack: /bin/workerd@1 /bin/workerd@2" }])).toEqual(["edge: error: failed: x"]);
+  expect(filtered([{ message: "failed: x\nstack: /bin/workerd@1 /bin/workerd@2" }])).toEqual([
+    "edge: error: failed: x",
+  ]);
   expect(filtered([{ message: "x".repeat(10_000) }])[0]).toHaveLength("edge: error: ".length + 500);
 });
 

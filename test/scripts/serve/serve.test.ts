@@ -6,7 +6,14 @@ import net, { type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { HoldfastProcess, isAlive, PLACEHOLDER, RunningServe, runtimesOf, temporaryFolder } from "./holdfast-process.ts";
+import {
+  HoldfastProcess,
+  isAlive,
+  PLACEHOLDER,
+  RunningServe,
+  runtimesOf,
+  temporaryFolder,
+} from "./holdfast-process.ts";
 
 vi.setConfig({ testTimeout: 30_000 });
 
@@ -24,7 +31,10 @@ afterEach(async () => {
   folder[Symbol.dispose]();
 });
 
-async function start(args: string[] = [], options: Parameters<typeof RunningServe.start>[2] = {}): Promise<RunningServe> {
+async function start(
+  args: string[] = [],
+  options: Parameters<typeof RunningServe.start>[2] = {},
+): Promise<RunningServe> {
   const serve = await RunningServe.start(data, args, options);
   running.push(serve);
   return serve;
@@ -69,20 +79,24 @@ describe("start and stop", () => {
     const serve = await start();
     const lines = serve.stdout.trim().split("\n");
     expect(lines.filter((line) => line.startsWith("holdfast ready"))).toEqual([lines.at(-1)]);
-    for (const surface of ["api", "gateway", "doh"]) expect(serve.stdout).toMatch(new RegExp(`^ {2}${surface} +http`, "m"));
+    for (const surface of ["api", "gateway", "doh"])
+      expect(serve.stdout).toMatch(new RegExp(`^ {2}${surface} +http`, "m"));
     expect(serve.stdout).not.toMatch(/zookeeper|etcd|nacos|eureka|xds/);
   });
 
-  test.each(["SIGTERM", "SIGINT"] as const)("%s ends it with exit code 0 and leaves nothing running", async (signal) => {
-    const serve = await start();
-    const runtimes = runtimesOf(serve.pid);
-    expect(runtimes).toHaveLength(1);
-    expect(readFileSync(join(data, "address"), "utf8")).toBe(`${serve.address}\n`);
-    const ended = await serve.stop(signal);
-    expect(ended).toMatchObject({ code: 0, stderr: "" });
-    expect(runtimes.filter(isAlive)).toEqual([]);
-    expect(existsSync(join(data, "address"))).toBe(false);
-  });
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "%s ends it with exit code 0 and leaves nothing running",
+    async (signal) => {
+      const serve = await start();
+      const runtimes = runtimesOf(serve.pid);
+      expect(runtimes).toHaveLength(1);
+      expect(readFileSync(join(data, "address"), "utf8")).toBe(`${serve.address}\n`);
+      const ended = await serve.stop(signal);
+      expect(ended).toMatchObject({ code: 0, stderr: "" });
+      expect(runtimes.filter(isAlive)).toEqual([]);
+      expect(existsSync(join(data, "address"))).toBe(false);
+    },
+  );
 
   test("SIGTERM while it is starting ends it with exit code 0", async () => {
     const serve = run(["--no-agent", "--port", "0"]);
@@ -149,7 +163,11 @@ describe("crashes without end", () => {
 describe("refusals", () => {
   test("a taken port of the edge", async () => {
     await using taken = await listener();
-    await expectFailure(run(["--port", String(taken.port)]), 1, new RegExp(`^holdfast: port ${taken.port} on 127.0.0.1 is taken`));
+    await expectFailure(
+      run(["--port", String(taken.port)]),
+      1,
+      new RegExp(`^holdfast: port ${taken.port} on 127.0.0.1 is taken`),
+    );
   });
 
   test("a taken port of the agent", async () => {
@@ -160,7 +178,11 @@ describe("refusals", () => {
 
   test("a data folder that is in use", async () => {
     const serve = await start();
-    await expectFailure(run(["--port", "0", "--no-agent"]), 1, new RegExp(`in use by another edge \\(${serve.address}\\)`));
+    await expectFailure(
+      run(["--port", "0", "--no-agent"]),
+      1,
+      new RegExp(`in use by another edge \\(${serve.address}\\)`),
+    );
     expect(await serve.get("/health/ready")).toBe("ready");
   });
 
@@ -179,7 +201,11 @@ describe("refusals", () => {
 
   test.each([
     ["does not parse", "export default {", /cannot bundle the edge: .*broken\.ts:1: /],
-    ["throws when it is loaded", "throw new Error('not today'); export default {}", /the edge did not start: .*not today/],
+    [
+      "throws when it is loaded",
+      "throw new Error('not today'); export default {}",
+      /the edge did not start: .*not today/,
+    ],
   ])("a Worker that %s", async (_name, source, line) => {
     const entry = join(folder.path, "broken.ts");
     writeFileSync(entry, source);
@@ -237,16 +263,19 @@ describe("an old Node", () => {
     .map((part) => join(part, "node"))
     .find((path) => existsSync(path) && Number(/^v(\d+)/.exec(execFileSync(path, ["-v"]).toString())?.[1]) < 22);
 
-  test.skipIf(old === undefined)("starts the checkout's Node, and passes signals and the exit code through", async () => {
-    const serve = await start([], { node: old as string });
-    expect(await serve.get("/count")).toBe("1");
-    const runtimes = runtimesOf(serve.pid);
-    expect(runtimes).toHaveLength(1);
-    expect((await serve.stop()).code).toBe(0);
-    expect(runtimes.filter(isAlive)).toEqual([]);
-    const refused = new HoldfastProcess(["serve", "--port", "x"], { node: old as string });
-    await expectFailure(refused, 2, /not a port/);
-  });
+  test.skipIf(old === undefined)(
+    "starts the checkout's Node, and passes signals and the exit code through",
+    async () => {
+      const serve = await start([], { node: old as string });
+      expect(await serve.get("/count")).toBe("1");
+      const runtimes = runtimesOf(serve.pid);
+      expect(runtimes).toHaveLength(1);
+      expect((await serve.stop()).code).toBe(0);
+      expect(runtimes.filter(isAlive)).toEqual([]);
+      const refused = new HoldfastProcess(["serve", "--port", "x"], { node: old as string });
+      await expectFailure(refused, 2, /not a port/);
+    },
+  );
 
   test.skipIf(old === undefined)("killed, takes the rest along", async () => {
     const serve = await start([], { node: old as string });
