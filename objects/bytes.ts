@@ -16,8 +16,7 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
-export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && compareBytes(a, b) === 0;
+export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && compareBytes(a, b) === 0;
 
 /** The first key after all keys that start with `prefix`; null when there is none (the prefix is empty or all 0xff). */
 export function prefixEnd(prefix: Uint8Array): Uint8Array | null {

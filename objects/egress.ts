@@ -161,9 +161,13 @@ function unusable(text: string): never {
 
 function refused(target: EgressTarget, reason: RefusalReason, why: string): HoldfastError {
   const host = target.host.length > 253 ? `${target.host.slice(0, 250)}...` : target.host;
-  return new HoldfastError("permission_denied", `egress to ${JSON.stringify(host)} port ${target.port} refused: ${why}`, {
-    reason,
-    host,
-    port: target.port,
-  });
+  return new HoldfastError(
+    "permission_denied",
+    `egress to ${JSON.stringify(host)} port ${target.port} refused: ${why}`,
+    {
+      reason,
+      host,
+      port: target.port,
+    },
+  );
 }

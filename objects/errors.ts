@@ -72,6 +72,4 @@ export function invalid(field: string, message: string): HoldfastError {
 }
 
 /** What an object answers over RPC; `revision` is the namespace's revision as of the answer. */
-export type Outcome<T> =
-  | { ok: true; value: T; revision: number }
-  | { ok: false; error: ErrorValue; revision: number };
+export type Outcome<T> = { ok: true; value: T; revision: number } | { ok: false; error: ErrorValue; revision: number };

@@ -41,8 +41,7 @@ function statusOf(status: number): RunResult["status"] {
 const methodOf = (check: HttpCheck): string => (check.method === "" ? "GET" : check.method.toUpperCase());
 
 /** Without a user or password that the URL may hold: outputs are shown to all who may see the service. */
-const labelOf = (check: HttpCheck): string =>
-  `HTTP ${methodOf(check)} ${check.url.replace(/\/\/[^/?#]*@/, "//")}`;
+const labelOf = (check: HttpCheck): string => `HTTP ${methodOf(check)} ${check.url.replace(/\/\/[^/?#]*@/, "//")}`;
 
 function requestOf(check: HttpCheck): RequestInit {
   const method = methodOf(check);

@@ -8,7 +8,10 @@ const UNSHOWN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2
 
 /** Without control and direction characters or lone surrogates, and at most 4 KiB in UTF-8. */
 export function cleanOutput(text: string): string {
-  const shown = text.slice(0, 4 * OUTPUT_BYTES_MAX).replace(UNSHOWN, "").toWellFormed();
+  const shown = text
+    .slice(0, 4 * OUTPUT_BYTES_MAX)
+    .replace(UNSHOWN, "")
+    .toWellFormed();
   const bytes = utf8(shown);
   if (bytes.length <= OUTPUT_BYTES_MAX) return shown;
   let end = OUTPUT_BYTES_MAX;

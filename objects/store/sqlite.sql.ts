@@ -63,7 +63,10 @@ export class SqliteBackend implements Backend {
     const version = this.meta("schema_version");
     if (version === undefined) this.setMeta("schema_version", SCHEMA_VERSION);
     else if (version !== SCHEMA_VERSION) {
-      throw new HoldfastError("unsupported", `this store has schema ${version}, this version of Holdfast knows ${SCHEMA_VERSION}`);
+      throw new HoldfastError(
+        "unsupported",
+        `this store has schema ${version}, this version of Holdfast knows ${SCHEMA_VERSION}`,
+      );
     }
   }
 
@@ -87,11 +90,16 @@ export class SqliteBackend implements Backend {
       range.to === null
         ? this.#sql.all(
             `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? ORDER BY key ${order} LIMIT ?`,
-            space, range.from, limit,
+            space,
+            range.from,
+            limit,
           )
         : this.#sql.all(
             `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key ${order} LIMIT ?`,
-            space, range.from, range.to, limit,
+            space,
+            range.from,
+            range.to,
+            limit,
           );
     return rows.map((row) => this.#record(space, row));
   }
@@ -106,7 +114,12 @@ export class SqliteBackend implements Backend {
     const row =
       range.to === null
         ? this.#sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ?", space, range.from)[0]
-        : this.#sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ? AND key < ?", space, range.from, range.to)[0];
+        : this.#sql.all(
+            "SELECT count(*) FROM records WHERE space = ? AND key >= ? AND key < ?",
+            space,
+            range.from,
+            range.to,
+          )[0];
     return Number(row?.[0] ?? 0);
   }
 
@@ -115,7 +128,9 @@ export class SqliteBackend implements Backend {
     if (current && current.modRevision <= revision) return current;
     const row = this.#sql.all(
       `SELECT ${COLUMNS} FROM history WHERE space = ? AND key = ? AND until > ? ORDER BY until LIMIT 1`,
-      space, key, revision,
+      space,
+      key,
+      revision,
     )[0];
     const record = row && this.#record(space, row);
     return record && record.modRevision <= revision ? record : undefined;
@@ -128,7 +143,11 @@ export class SqliteBackend implements Backend {
        UNION ALL
        SELECT ${COLUMNS} FROM history WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4 AND until > ?4
        ORDER BY 1 ${options.reverse ? "DESC" : "ASC"} LIMIT ?5`,
-      space, range.from, range.to, revision, options.limit ?? -1,
+      space,
+      range.from,
+      range.to,
+      revision,
+      options.limit ?? -1,
     );
     return rows.map((row) => this.#record(space, row));
   }
@@ -136,7 +155,9 @@ export class SqliteBackend implements Backend {
   replacedBy(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
     const row = this.#sql.all(
       `SELECT ${COLUMNS} FROM history WHERE space = ? AND key = ? AND until = ?`,
-      space, key, revision,
+      space,
+      key,
+      revision,
     )[0];
     return row && this.#record(space, row);
   }
@@ -145,13 +166,19 @@ export class SqliteBackend implements Backend {
     for (const change of commit.changes) this.#apply(change, commit.revision);
     this.#sql.all(
       "INSERT INTO log (revision, canonical, content, hash, request_key, result) VALUES (?, ?, ?, ?, ?, ?)",
-      commit.revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash,
-      replay?.requestKey ?? null, replay?.result ?? null,
+      commit.revision,
+      canonical.slice(0, CANONICAL_CHARS_MAX),
+      content,
+      hash,
+      replay?.requestKey ?? null,
+      replay?.result ?? null,
     );
     for (let at = CANONICAL_CHARS_MAX, part = 0; at < canonical.length; at += CANONICAL_CHARS_MAX, part++) {
       this.#sql.all(
         "INSERT INTO log_overflow (revision, part, canonical) VALUES (?, ?, ?)",
-        commit.revision, part, canonical.slice(at, at + CANONICAL_CHARS_MAX),
+        commit.revision,
+        part,
+        canonical.slice(at, at + CANONICAL_CHARS_MAX),
       );
     }
   }
@@ -161,7 +188,14 @@ export class SqliteBackend implements Backend {
       this.#sql.all(
         `INSERT INTO history (space, key, until, value, create_revision, mod_revision, version, lease, checksum)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-        space, key, revision, before.value, before.createRevision, before.modRevision, before.version, before.lease,
+        space,
+        key,
+        revision,
+        before.value,
+        before.createRevision,
+        before.modRevision,
+        before.version,
+        before.lease,
         this.#sum(space, before),
       );
     }
@@ -174,14 +208,24 @@ export class SqliteBackend implements Backend {
     this.#sql.all(
       `INSERT OR REPLACE INTO records (space, key, value, create_revision, mod_revision, version, lease, checksum)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      space, record.key, record.value, record.createRevision, record.modRevision, record.version, record.lease,
+      space,
+      record.key,
+      record.value,
+      record.createRevision,
+      record.modRevision,
+      record.version,
+      record.lease,
       this.#sum(space, record),
     );
   }
 
   log(since: number, limit: number): LogRow[] {
     return this.#sql
-      .all("SELECT revision, canonical, content, hash FROM log WHERE revision > ? ORDER BY revision LIMIT ?", since, limit)
+      .all(
+        "SELECT revision, canonical, content, hash FROM log WHERE revision > ? ORDER BY revision LIMIT ?",
+        since,
+        limit,
+      )
       .map((row) => {
         const revision = Number(row[0]);
         let canonical = String(row[1]);
@@ -220,7 +264,10 @@ export class SqliteBackend implements Backend {
   }
 
   trimLog(revision: number): void {
-    const row = this.#sql.all("SELECT revision, hash FROM log WHERE revision <= ? ORDER BY revision DESC LIMIT 1", revision)[0];
+    const row = this.#sql.all(
+      "SELECT revision, hash FROM log WHERE revision <= ? ORDER BY revision DESC LIMIT 1",
+      revision,
+    )[0];
     if (!row) return;
     this.setMeta("chain_base", JSON.stringify({ revision: Number(row[0]), hash: toBinaryString(bytes(row[1])) }));
     this.setMeta("revision_floor", String(this.head().revision));
@@ -245,7 +292,9 @@ export class SqliteBackend implements Backend {
 
   saveCheckpoint(parts: string[]): void {
     this.#sql.all("DELETE FROM lease_checkpoint WHERE part >= ?", parts.length);
-    parts.forEach((data, part) => this.#sql.all("INSERT OR REPLACE INTO lease_checkpoint (part, data) VALUES (?, ?)", part, data));
+    parts.forEach((data, part) =>
+      this.#sql.all("INSERT OR REPLACE INTO lease_checkpoint (part, data) VALUES (?, ?)", part, data),
+    );
   }
 
   loadCheckpoint(): string[] {
@@ -322,9 +371,11 @@ function parseCanonical(canonical: string): Omit<LogRow, "canonical" | "content"
     command,
     caller: { principal, source, dialect },
     requestId,
-    changes: changes.map(
-      ([space, key, put]): LoggedChange => ({ space, key: fromBinaryString(key), type: put ? "put" : "delete" }),
-    ),
+    changes: changes.map(([space, key, put]): LoggedChange => ({
+      space,
+      key: fromBinaryString(key),
+      type: put ? "put" : "delete",
+    })),
   };
 }
 

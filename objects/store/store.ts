@@ -91,7 +91,9 @@ export class Store implements Reader {
       const earlier = this.#backend.replayOf(requestKey);
       if (earlier) {
         if (earlier.command !== call.command) {
-          throw new HoldfastError("conflict", "this request id was used for another command", { command: earlier.command });
+          throw new HoldfastError("conflict", "this request id was used for another command", {
+            command: earlier.command,
+          });
         }
         return { value: decodeResult(earlier.result) as T, revision: earlier.revision, commit: null };
       }
@@ -210,10 +212,14 @@ export class Store implements Reader {
 
   #remember(commit: Commit): void {
     let bytes = 0;
-    for (const { before, after } of commit.changes) bytes += 200 + (before?.value.length ?? 0) + (after?.value.length ?? 0);
+    for (const { before, after } of commit.changes)
+      bytes += 200 + (before?.value.length ?? 0) + (after?.value.length ?? 0);
     this.#recent.push({ commit, bytes });
     this.#recentBytes += bytes;
-    while (this.#recent.length > RECENT_COMMITS_MAX || (this.#recentBytes > RECENT_BYTES_MAX && this.#recent.length > 1)) {
+    while (
+      this.#recent.length > RECENT_COMMITS_MAX ||
+      (this.#recentBytes > RECENT_BYTES_MAX && this.#recent.length > 1)
+    ) {
       this.#recentBytes -= this.#recent.shift()!.bytes;
     }
   }
@@ -254,16 +260,24 @@ export class Store implements Reader {
   }
 
   #compactedError(revision: number): HoldfastError {
-    return new HoldfastError("compacted", `revision ${revision} has been compacted; the oldest kept is ${this.#compacted}`, {
-      compacted: this.#compacted,
-      revision: this.#revision,
-    });
+    return new HoldfastError(
+      "compacted",
+      `revision ${revision} has been compacted; the oldest kept is ${this.#compacted}`,
+      {
+        compacted: this.#compacted,
+        revision: this.#revision,
+      },
+    );
   }
 
   #futureError(revision: number): HoldfastError {
-    return new HoldfastError("future_revision", `revision ${revision} has not been reached; the newest is ${this.#revision}`, {
-      revision: this.#revision,
-    });
+    return new HoldfastError(
+      "future_revision",
+      `revision ${revision} has not been reached; the newest is ${this.#revision}`,
+      {
+        revision: this.#revision,
+      },
+    );
   }
 }
 
@@ -286,7 +300,9 @@ function contentChunks(changes: Change[]): Uint8Array[] {
 
 /** Results kept for repeated requests may hold byte strings. */
 function encodeResult(value: unknown): string {
-  return JSON.stringify({ value }, (_key, item: unknown) => (item instanceof Uint8Array ? { $bytes: toBase64(item) } : item));
+  return JSON.stringify({ value }, (_key, item: unknown) =>
+    item instanceof Uint8Array ? { $bytes: toBase64(item) } : item,
+  );
 }
 
 function decodeResult(encoded: string): unknown {

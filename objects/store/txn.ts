@@ -93,11 +93,17 @@ export class OverlayTxn implements Txn {
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
-    const touched = [...this.#changes.values()].filter((change) => change.space === space && inRange(change.key, range));
+    const touched = [...this.#changes.values()].filter(
+      (change) => change.space === space && inRange(change.key, range),
+    );
     if (touched.length === 0) return this.#base.range(space, range, options);
     // Each touched key can hide at most one record of the base, so this many more are enough.
     const limit = options.limit;
-    const base = this.#base.range(space, range, limit === undefined ? options : { ...options, limit: limit + touched.length });
+    const base = this.#base.range(
+      space,
+      range,
+      limit === undefined ? options : { ...options, limit: limit + touched.length },
+    );
     const merged = base.filter((record) => !this.#changes.has(changeKey(space, record.key)));
     for (const change of touched) if (change.after) merged.push(change.after);
     merged.sort((a, b) => compareBytes(a.key, b.key));
@@ -115,10 +121,16 @@ export class OverlayTxn implements Txn {
 
   put(space: Space, key: Uint8Array, value: Uint8Array, lease: string | null = null): void {
     if (key.length > KEY_BYTES_MAX) {
-      throw new HoldfastError("too_large", `key: longer than ${KEY_BYTES_MAX} bytes`, { field: "key", limit: KEY_BYTES_MAX });
+      throw new HoldfastError("too_large", `key: longer than ${KEY_BYTES_MAX} bytes`, {
+        field: "key",
+        limit: KEY_BYTES_MAX,
+      });
     }
     if (value.length > VALUE_BYTES_MAX) {
-      throw new HoldfastError("too_large", `value: larger than ${VALUE_BYTES_MAX} bytes`, { field: "value", limit: VALUE_BYTES_MAX });
+      throw new HoldfastError("too_large", `value: larger than ${VALUE_BYTES_MAX} bytes`, {
+        field: "value",
+        limit: VALUE_BYTES_MAX,
+      });
     }
     const change = this.#touch(space, key);
     const current = change.after;

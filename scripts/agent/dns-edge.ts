@@ -84,7 +84,7 @@ export class DnsEdge {
       ...(this.options.token !== null && { authorization: `Bearer ${this.options.token}` }),
     };
     return new Promise((resolve, reject) => {
-      const request = this.client.request(this.url, { method: "POST", headers, agent: this.connections, signal });
+      const request = this.client.request(this.url.href, { method: "POST", headers, agent: this.connections, signal });
       this.requests.add(request);
       request.on("close", () => this.requests.delete(request));
       request.on("error", (error) => {

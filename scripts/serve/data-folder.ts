@@ -137,6 +137,7 @@ async function lock(path: string): Promise<DatabaseSync> {
 
 /** Node 24 warns on stderr that its SQLite module is experimental; only that warning is kept back. */
 async function importSqlite(): Promise<typeof import("node:sqlite")> {
+  // oxlint-disable-next-line typescript/unbound-method -- kept to be put back, never called from here
   const emitWarning = process.emitWarning;
   process.emitWarning = () => {};
   try {

@@ -61,10 +61,12 @@ async function runtime(env: EgressEnv): Promise<(how: "fetch" | "connect", addre
     defaultPersistRoot: dir,
     outboundService: { network: { ...networkRules(parseEgressPolicy(env)), tlsOptions: { trustBrowserCas: true } } },
   });
-  cleanups.push(() => rmSync(dir, { recursive: true, force: true }), () => miniflare.dispose());
+  cleanups.push(
+    () => rmSync(dir, { recursive: true, force: true }),
+    () => miniflare.dispose(),
+  );
   const url = await miniflare.ready;
-  return async (how, address) =>
-    (await fetch(url, { method: "POST", body: JSON.stringify({ how, address }) })).text();
+  return async (how, address) => (await fetch(url, { method: "POST", body: JSON.stringify({ how, address }) })).text();
 }
 
 test("private allowed: loopback is reached, an unspecified address and a denied network never, by fetch or connect", async () => {
@@ -72,7 +74,8 @@ test("private allowed: loopback is reached, an unspecified address and a denied 
   const attempt = await runtime({ HOLDFAST_EGRESS_ALLOW: "private,127.0.0.2", HOLDFAST_EGRESS_DENY: "127.0.0.2/31" });
   for (const how of ["fetch", "connect"] as const) {
     expect(await attempt(how, `127.0.0.1:${loopback.port}`)).toBe("reached");
-    for (const host of ["127.0.0.2", "[::ffff:127.0.0.2]"]) expect(await attempt(how, `${host}:${other.port}`)).toBe("refused");
+    for (const host of ["127.0.0.2", "[::ffff:127.0.0.2]"])
+      expect(await attempt(how, `${host}:${other.port}`)).toBe("refused");
     for (const host of ["0.0.0.0", "[::]"]) expect(await attempt(how, `${host}:${loopback.port}`)).toBe("refused");
   }
   expect(await attempt("fetch", `localhost:${loopback.port}`)).toBe("reached");
@@ -84,7 +87,8 @@ test("public only: a name is judged by the address that it resolves to", async (
   const loopback = await canary("127.0.0.1");
   const attempt = await runtime({});
   for (const how of ["fetch", "connect"] as const) {
-    for (const host of ["127.0.0.1", "localhost"]) expect(await attempt(how, `${host}:${loopback.port}`)).toBe("refused");
+    for (const host of ["127.0.0.1", "localhost"])
+      expect(await attempt(how, `${host}:${loopback.port}`)).toBe("refused");
   }
   expect(loopback.hits).toBe(0);
 });

@@ -193,16 +193,30 @@ test("a listed network is open in all of its spellings, its neighbour is not", (
 });
 
 test("denied networks are stronger than allowed ones, whatever carries the address", () => {
-  const rules = policy({ HOLDFAST_EGRESS_ALLOW: "private 10.0.0.0/8", HOLDFAST_EGRESS_DENY: "10.9.0.0/16,8.8.8.8,2002::/16" });
-  for (const host of ["10.9.0.1", "[::ffff:10.9.0.1]", "[64:ff9b::a09:1]", "8.8.8.8", "134744072", "[2002:808:404::]"]) {
+  const rules = policy({
+    HOLDFAST_EGRESS_ALLOW: "private 10.0.0.0/8",
+    HOLDFAST_EGRESS_DENY: "10.9.0.0/16,8.8.8.8,2002::/16",
+  });
+  for (const host of [
+    "10.9.0.1",
+    "[::ffff:10.9.0.1]",
+    "[64:ff9b::a09:1]",
+    "8.8.8.8",
+    "134744072",
+    "[2002:808:404::]",
+  ]) {
     expect([host, verdict(host, rules)]).toEqual([host, "denied"]);
   }
   expect(verdict("10.8.0.1", rules)).toBe("allowed");
-  expect(verdict("localhost", policy({ HOLDFAST_EGRESS_ALLOW: "private", HOLDFAST_EGRESS_DENY: "::1" }))).toBe("denied");
-  expect(verdict("10.0.0.1", policy({ HOLDFAST_EGRESS_ALLOW: "private", HOLDFAST_EGRESS_DENY: "private" }))).toBe("private");
-  expect(verdict("10.0.0.1", policy({ HOLDFAST_EGRESS_ALLOW: "private", HOLDFAST_EGRESS_DENY: "::ffff:10.0.0.0/104" }))).toBe(
+  expect(verdict("localhost", policy({ HOLDFAST_EGRESS_ALLOW: "private", HOLDFAST_EGRESS_DENY: "::1" }))).toBe(
     "denied",
   );
+  expect(verdict("10.0.0.1", policy({ HOLDFAST_EGRESS_ALLOW: "private", HOLDFAST_EGRESS_DENY: "private" }))).toBe(
+    "private",
+  );
+  expect(
+    verdict("10.0.0.1", policy({ HOLDFAST_EGRESS_ALLOW: "private", HOLDFAST_EGRESS_DENY: "::ffff:10.0.0.0/104" })),
+  ).toBe("denied");
 });
 
 test("Holdfast's own hosts are no target, under any alias of loopback either", () => {
@@ -211,7 +225,15 @@ test("Holdfast's own hosts are no target, under any alias of loopback either", (
     HOLDFAST_SELF_HOSTS: "127.0.0.1:8500 [::1]:8600 edge.example.com",
     HOLDFAST_DOMAIN: "mesh.example",
   });
-  for (const host of ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "127.0.0.2", "x.localhost"]) {
+  for (const host of [
+    "127.0.0.1",
+    "localhost",
+    "2130706433",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "127.0.0.2",
+    "x.localhost",
+  ]) {
     expect([host, verdict(host, rules, 8500)]).toEqual([host, "self"]);
     expect([host, verdict(host, rules, 8501)]).toEqual([host, "allowed"]);
   }
@@ -291,7 +313,9 @@ test("a rule that cannot be read is an error that names its variable, never a ho
     ["HOLDFAST_DOMAIN", "a b"],
   ];
   for (const [field, value] of bad) {
-    expect(() => policy({ [field]: value }), value).toThrow(expect.objectContaining({ code: "invalid_argument", details: { field } }));
+    expect(() => policy({ [field]: value }), value).toThrow(
+      expect.objectContaining({ code: "invalid_argument", details: { field } }),
+    );
   }
   const broken: EgressPolicy = { allowPrivate: true, allow: [], deny: ["nonsense"], selfHosts: [], ports: null };
   expect(() => assertEgress({ protocol: "http", host: "10.0.0.1", port: 80 }, broken)).toThrow(/cannot be read/);

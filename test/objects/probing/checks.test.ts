@@ -59,7 +59,13 @@ describe("http", () => {
   });
 
   test("a refused target is critical with the reason, and nothing is sent", async () => {
-    for (const url of ["http://169.254.169.254/latest", "http://10.0.0.1/", "http://u:secret@example.com/", "ftp://x/", "?"]) {
+    for (const url of [
+      "http://169.254.169.254/latest",
+      "http://10.0.0.1/",
+      "http://u:secret@example.com/",
+      "ftp://x/",
+      "?",
+    ]) {
       const outcome = await runHttpCheck(http({ url }), policy, never);
       expect(outcome).toMatchObject({ status: "critical", output: expect.stringMatching(/refused/) });
       expect(outcome.output).not.toContain("secret");
@@ -141,7 +147,9 @@ describe("tcp", () => {
       output: "TCP example.com:5432: connection refused",
     });
     const hanging = connection(new Promise(() => {}));
-    expect((await runTcpCheck(tcp(), "example.com", policy, () => hanging)).output).toMatch(/no connection within 50 ms/);
+    expect((await runTcpCheck(tcp(), "example.com", policy, () => hanging)).output).toMatch(
+      /no connection within 50 ms/,
+    );
     expect([failing.closes, hanging.closes]).toEqual([1, 1]);
     expect((await runTcpCheck(tcp(), "fd00:ec2::254", policy, never)).output).toMatch(/metadata/);
   });

@@ -66,7 +66,7 @@ function reported(plan: Plan, outcomes: RunResult["status"][]): string[] {
 describe("instants", () => {
   test("first runs are spread over the whole interval", () => {
     const keys = Array.from({ length: 1000 }, (_, i) => `["web","i${i}","c"]`);
-    const tenths = new Array<number>(10).fill(0);
+    const tenths = Array.from({ length: 10 }, () => 0);
     for (const key of keys) {
       const delay = slotAfter(key, 10_000, T0) - T0;
       expect(delay).toBeGreaterThan(0);
@@ -186,7 +186,13 @@ describe("thresholds", () => {
 
   test("warning counts as success, and passing and warning change places at once", () => {
     const plan = planOf([probe("a", both)]);
-    expect(reported(plan, ["warning", P, "warning", "warning", P])).toEqual(["-", "passing", "warning", "-", "passing"]);
+    expect(reported(plan, ["warning", P, "warning", "warning", P])).toEqual([
+      "-",
+      "passing",
+      "warning",
+      "-",
+      "passing",
+    ]);
   });
 
   test("a first result settles an unknown check", () => {
@@ -268,9 +274,12 @@ describe("reports", () => {
 
   test("the same text is told once, and a text of a passing check never", () => {
     const critical = planOf([probe("a", { output: "" })]);
-    expect(reported(critical, Array.from({ length: 30 }, () => "critical" as const)).filter((s) => s !== "-")).toEqual([
-      "critical",
-    ]);
+    expect(
+      reported(
+        critical,
+        Array.from({ length: 30 }, () => "critical" as const),
+      ).filter((s) => s !== "-"),
+    ).toEqual(["critical"]);
     const passing = planOf([probe("a", { status: "passing" })]);
     for (let i = 0; i < 30; i++) runNext(passing, result("passing", `request ${i}`));
     expect(passing.reports(10)).toEqual([]);

@@ -97,8 +97,13 @@ test("the Worker runs as wrangler.toml says", () => {
   const config = unstable_readConfig({ config: "wrangler.toml" });
   expect(COMPATIBILITY_DATE).toBe(config.compatibility_date);
   expect(COMPATIBILITY_FLAGS).toEqual(config.compatibility_flags);
-  const bindings = config.durable_objects.bindings.map(({ name, class_name }) => [name, class_name]);
+  const bindings = config.durable_objects.bindings.map((binding: { name: string; class_name: string }) => [
+    binding.name,
+    binding.class_name,
+  ]);
   expect(DURABLE_OBJECTS).toEqual(Object.fromEntries(bindings));
-  const stored = config.migrations.flatMap((migration) => migration.new_sqlite_classes ?? []);
+  const stored = config.migrations.flatMap(
+    (migration: { new_sqlite_classes?: string[] }) => migration.new_sqlite_classes ?? [],
+  );
   expect(Object.values(DURABLE_OBJECTS).toSorted()).toEqual(stored.toSorted());
 });
