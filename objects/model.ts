@@ -103,8 +103,10 @@ export interface Instance {
   private: boolean;
   /** Its lease has lapsed, but self-preservation keeps it. */
   suspect: boolean;
-  /** Lease duration; null = persistent. */
+  /** Time to live without a renewal; null = it lives until deregistered, or on a lease of its own. */
   ttlMs: number | null;
+  /** When it was last registered: where its time to live begins, before any renewal. */
+  renewedAt: number;
   checks: Check[];
   reach: Reach;
   /** The surface that registered it. */
@@ -121,9 +123,10 @@ export interface ServiceRecord {
   name: string;
   class: ServiceClass;
   instanceCount: number;
-  /** Instances that would be handed out by default: up, and not critical. */
+  /** Instances that would be handed out by default: see `isHealthy`. */
   healthyCount: number;
-  tags: string[];
+  /** How many instances carry each tag. */
+  tags: Record<string, number>;
 }
 
 /** An instance as it is read: with its place in the order. */
@@ -152,7 +155,7 @@ export function isHealthy(instance: Instance): boolean {
 
 /** The port asked for, else `default`, else the only one; undefined when there is none of that name. */
 export function portOf(instance: Instance, name?: string): number | undefined {
-  if (name !== undefined) return instance.ports[name];
+  if (name !== undefined) return Object.hasOwn(instance.ports, name) ? instance.ports[name] : undefined;
   const ports = Object.values(instance.ports);
   return instance.ports["default"] ?? (ports.length === 1 ? ports[0] : undefined);
 }

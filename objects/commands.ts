@@ -1,0 +1,108 @@
+/**
+ * Every command and query a namespace answers, by name: the table between RPC and the rooms.
+ *
+ * A command may write and becomes a commit; its name is what the audit log says. A query only reads.
+ */
+import { listAudit, verifyAudit } from "./audit/audit.ts";
+import type { ErrorValue } from "./errors.ts";
+import type { DeleteInput, PutInput, RangeInput, TxnInput } from "./kv/kv.ts";
+import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
+import type { Deadlines } from "./leases/deadlines.ts";
+import type { GrantInput } from "./leases/leases.ts";
+import { describeLease, grantLease, leaseSpace, revokeLease } from "./leases/leases.ts";
+import type { Caller } from "./model.ts";
+import { detachHandlers } from "./registry/lapse.ts";
+import type { CheckReport, InstanceName, InstancePatch } from "./registry/registry.ts";
+import {
+  deregister,
+  deregisterService,
+  describeInstance,
+  register,
+  registerMany,
+  report,
+  update,
+} from "./registry/registry.ts";
+import type { InstanceSpec } from "./registry/spec.ts";
+import type { ViewInput } from "./registry/views.ts";
+import { listServices, viewOf } from "./registry/views.ts";
+import type { SettingsPatch } from "./settings/settings.ts";
+import { settingsOf, updateSettings } from "./settings/settings.ts";
+import type { Store } from "./store/store.ts";
+import type { Context, Txn } from "./store/txn.ts";
+
+export const COMMANDS = {
+  "registry.register": (txn: Txn, context: Context, input: InstanceSpec) => register(txn, context, input),
+  "registry.registerMany": (txn: Txn, context: Context, input: InstanceSpec[]) => registerMany(txn, context, input),
+  "registry.update": (txn: Txn, context: Context, input: InstancePatch) => update(txn, context, input),
+  "registry.deregister": (txn: Txn, context: Context, input: InstanceName) => deregister(txn, context, input),
+  "registry.deregisterService": (txn: Txn, context: Context, input: { service: string; limit?: number }) =>
+    deregisterService(txn, context, input),
+  "registry.report": (txn: Txn, context: Context, input: CheckReport[]) => report(txn, context, input),
+  "kv.put": (txn: Txn, context: Context, input: PutInput) => put(txn, context, input),
+  "kv.delete": (txn: Txn, context: Context, input: DeleteInput) => remove(txn, context, input),
+  "kv.txn": (txn: Txn, context: Context, input: TxnInput) => transact(txn, context, input),
+  "leases.grant": (txn: Txn, context: Context, input: GrantInput) => grantLease(txn, context, input),
+  "leases.revoke": (txn: Txn, context: Context, input: { id: string }) =>
+    revokeLease(txn, context, input.id, detachHandlers),
+  "settings.update": (txn: Txn, context: Context, input: SettingsPatch) => updateSettings(txn, context, input),
+} satisfies Record<string, (txn: Txn, context: Context, input: never) => unknown>;
+
+export type CommandName = keyof typeof COMMANDS;
+export type CommandInput<N extends CommandName> = Parameters<(typeof COMMANDS)[N]>[2];
+export type CommandOutput<N extends CommandName> = ReturnType<(typeof COMMANDS)[N]>;
+
+/** Commands that make room: they run even when the store is full. */
+export const SHRINKING: ReadonlySet<CommandName> = new Set([
+  "registry.deregister",
+  "registry.deregisterService",
+  "kv.delete",
+  "leases.revoke",
+  "settings.update",
+]);
+
+/** What a query reads from. */
+export interface QueryContext {
+  store: Store;
+  deadlines: Deadlines;
+  selfPreservation: boolean;
+  now: number;
+}
+
+export const QUERIES = {
+  "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
+    viewOf(store, input, { revision: store.revision, selfPreservation }),
+  "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),
+  "registry.instance": ({ store }: QueryContext, input: InstanceName) => describeInstance(store, input),
+  "kv.range": ({ store }: QueryContext, input: RangeInput & { revision?: number | undefined }) => {
+    const { revision = store.revision } = input;
+    return rangeOf(input, (range, options) => store.rangeAt(KV, range, revision, options));
+  },
+  "leases.get": ({ store, deadlines, now }: QueryContext, { id }: { id: string }) =>
+    describeLease(store, deadlines, now, id),
+  "leases.list": ({ store }: QueryContext, { after = null }: { after?: string | null }) => {
+    const records = leaseSpace.under(store, [], {
+      limit: 1001,
+      ...(after !== null && { after: leaseSpace.key(after) }),
+    });
+    const ids = records.slice(0, 1000).map(({ key }) => leaseSpace.parts(key)[0]!);
+    return { ids, after: records.length > 1000 ? ids.at(-1)! : null };
+  },
+  "settings.get": ({ store }: QueryContext, _input: Record<never, never>) => settingsOf(store),
+  "audit.list": ({ store }: QueryContext, input: { since?: number; limit?: number }) => listAudit(store, input),
+  "audit.verify": ({ store }: QueryContext, input: { since?: number }) => verifyAudit(store, input),
+} satisfies Record<string, (context: QueryContext, input: never) => unknown>;
+
+export type QueryName = keyof typeof QUERIES;
+export type QueryInput<N extends QueryName> = Parameters<(typeof QUERIES)[N]>[1];
+export type QueryOutput<N extends QueryName> = ReturnType<(typeof QUERIES)[N]>;
+
+/** One command as it crosses RPC. */
+export interface Call<N extends CommandName = CommandName> {
+  command: N;
+  input: CommandInput<N>;
+  caller: Caller;
+  /** Given by a caller who may repeat the call after a lost answer. */
+  requestId?: string | undefined;
+}
+
+export type Result<T> = { ok: true; value: T } | { ok: false; error: ErrorValue };

@@ -1,0 +1,496 @@
+/**
+ * One namespace, whole and pure: store, rooms and deadlines put together, without a runtime.
+ *
+ * Commands come in batches; a batch is one storage transaction, each command in it a commit of its own or nothing. What
+ * has lapsed is removed before anything else of the batch is looked at, so nothing dead is served because a timer ran
+ * late. Renewals stay in memory.
+ *
+ * Clock, randomness, digests and the database are handed in. Refuses to know: RPC, alarms, other objects.
+ */
+import type { Call, CommandName, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
+import { COMMANDS, QUERIES, SHRINKING } from "./commands.ts";
+import { HoldfastError, invalid } from "./errors.ts";
+import { Feed } from "./feed.ts";
+import { packCheckpoint, unpackCheckpoint } from "./leases/checkpoint.ts";
+import type { Deadline } from "./leases/deadlines.ts";
+import { Deadlines } from "./leases/deadlines.ts";
+import { leaseSpace, leaseTimer, leaseTimerKey, noLease, revokeLease } from "./leases/leases.ts";
+import { Preservation } from "./leases/preservation.ts";
+import type { Caller, HealthStatus, Instance } from "./model.ts";
+import { detachHandlers, lapse } from "./registry/lapse.ts";
+import type { CheckReport, InstanceName } from "./registry/registry.ts";
+import { instanceSpace, markSuspect, report } from "./registry/registry.ts";
+import { checkTimerKey, instanceTimerKey, instanceTimers, subjectOf } from "./registry/timers.ts";
+import type { NamespaceSettings } from "./settings/settings.ts";
+import { settingsOf, settingsSpace } from "./settings/settings.ts";
+import type { Commit } from "./store/backend.ts";
+import type { Checksum, SqlDatabase } from "./store/sqlite.sql.ts";
+import { SqliteBackend } from "./store/sqlite.sql.ts";
+import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
+import { Store } from "./store/store.ts";
+import type { Context, Txn } from "./store/txn.ts";
+
+export interface CorePorts {
+  database: SqlDatabase;
+  /** Runs `act` in one storage transaction; rolls back when it throws. */
+  transaction<T>(act: () => T): T;
+  checksum: Checksum;
+  digest: Digest;
+  random(length: number): Uint8Array;
+  /** Bytes the database may grow to; beyond it only commands that make room are run. */
+  sizeMax: number;
+}
+
+/** The database failed in the middle of a batch: memory and disk may differ, the object must start again. */
+export class StorageFailure extends Error {}
+
+/** What runs without a client. */
+const SYSTEM: Caller = { principal: "holdfast:namespace", source: "", dialect: "internal" };
+
+/** Lapses handled in one turn, so that others get their turn between. */
+export const LAPSE_SLICE = 500;
+/** A deadline met this late was held up by us: a stall, an outage, a clock that jumped. */
+export const LATE_MS = 2000;
+const CHECKPOINT_MS = 5000;
+/** With many leases a checkpoint is larger, and made less often. */
+const LEASES_PER_CHECKPOINT_MS = 10;
+const COMPACT_EVERY_REVISIONS = 1000;
+const COMPACT_EVERY_MS = 600_000;
+const HEARTBEATS_MAX = 10_000;
+
+export interface Heartbeat extends InstanceName {
+  /** One pushed check; absent = the instance's time to live and all its pushed checks. */
+  check?: string | undefined;
+  status?: HealthStatus | undefined;
+  output?: string | undefined;
+}
+
+export interface HeartbeatResult {
+  renewed: number;
+  /** Places in the batch of those that are not registered. */
+  unknown: number[];
+}
+
+export interface ChangesInput {
+  /** Events after this revision. */
+  since: number;
+  ranges: WatchRange[];
+  limit?: number | undefined;
+  /** Answer the record before each change too. */
+  previous?: boolean | undefined;
+  /** Answer keys only. */
+  keysOnly?: boolean | undefined;
+}
+
+export interface Changes {
+  events: StoreEvent[];
+  /** All matching events up to here have been answered: continue from it. */
+  revision: number;
+}
+
+const EVENTS_MAX = 1000;
+
+export class Core {
+  readonly backend: SqliteBackend;
+  readonly store: Store;
+  readonly feed = new Feed();
+  readonly deadlines = new Deadlines();
+  readonly #ports: CorePorts;
+  readonly #preservation = new Preservation();
+  /** Instances with pushed checks: their heartbeats need a look at the record. */
+  readonly #pushed = new Set<string>();
+  #settings: NamespaceSettings;
+  /** Instances past their deadline that self-preservation keeps, by their timer's key. */
+  readonly #suspects = new Set<string>();
+  /** Suspects that were renewed: their mark is still to be taken off. */
+  readonly #revived = new Map<string, InstanceName>();
+  /** Renewals since the last checkpoint: it does not tell all. */
+  #dirty = false;
+  #checkpointAt: number | null = null;
+  #compactedAt = 0;
+  #compactedRevision = 0;
+  #pulledChanged = false;
+  #inTransaction = false;
+
+  constructor(ports: CorePorts, now: number) {
+    this.#ports = ports;
+    this.backend = new SqliteBackend(ports.database, ports.checksum);
+    this.store = new Store(this.backend, ports.digest);
+    this.#settings = settingsOf(this.store);
+    this.#load(now);
+  }
+
+  get revision(): number {
+    return this.store.revision;
+  }
+
+  get selfPreservation(): boolean {
+    return this.#suspects.size > 0;
+  }
+
+  get settings(): NamespaceSettings {
+    return this.#settings;
+  }
+
+  /** Runs a batch; each call has its own result. Throws StorageFailure, after which this core must not be used. */
+  execute(calls: readonly Call[], now: number): Result<unknown>[] {
+    const results = this.#batch(now, () => {
+      this.#expire(now);
+      const isFull = this.backend.sizeBytes() > this.#ports.sizeMax;
+      return calls.map((call) => this.#run(call, now, isFull));
+    });
+    // A registration is a sign of life, even when it changes nothing.
+    calls.forEach(({ command, input }, index) => {
+      if (!results[index]!.ok) return;
+      if (command === "registry.register") this.#renewInstance(input as InstanceName, now);
+      if (command === "registry.registerMany")
+        for (const name of input as InstanceName[]) this.#renewInstance(name, now);
+    });
+    return results;
+  }
+
+  /** Reads; what has lapsed is removed first. */
+  query<N extends QueryName>(name: N, input: QueryInput<N>, now: number): QueryOutput<N> {
+    this.settle(now);
+    const query = QUERIES[name] as unknown as (context: object, input: QueryInput<N>) => QueryOutput<N>;
+    const { store, deadlines, selfPreservation } = this;
+    return query({ store, deadlines, selfPreservation, now }, input);
+  }
+
+  /** Events after a revision. Codes: `compacted`, `future_revision`. */
+  changes({ since, ranges, limit = EVENTS_MAX, previous = false, keysOnly = false }: ChangesInput): Changes {
+    if (!Number.isInteger(limit) || limit < 1 || limit > EVENTS_MAX)
+      throw invalid("limit", `must be from 1 to ${EVENTS_MAX}`);
+    const batch = this.store.eventsSince(since, ranges, limit);
+    if (previous && !keysOnly) return batch;
+    const events = batch.events.map((event): StoreEvent => {
+      const before = previous ? event.before : null;
+      return keysOnly
+        ? { ...event, record: event.record && { ...event.record, value: NOTHING }, before }
+        : { ...event, before };
+    });
+    return { events, revision: batch.revision };
+  }
+
+  /** Renews instances in memory. A pushed check whose status changes by it is a commit. */
+  heartbeat(beats: readonly Heartbeat[], now: number): HeartbeatResult {
+    if (beats.length > HEARTBEATS_MAX) throw invalid("instances", `must have at most ${HEARTBEATS_MAX} entries`);
+    this.settle(now);
+    const unknown: number[] = [];
+    const slow: Heartbeat[] = [];
+    beats.forEach((beat, index) => {
+      const subject = `${beat.service}\0${beat.id}`;
+      const isPlain = beat.check === undefined && beat.status === undefined && !this.#pushed.has(subject);
+      if (isPlain && this.#renewInstance(beat, now)) return;
+      if (instanceSpace.record(this.store, beat.service, beat.id)) slow.push(beat);
+      else unknown.push(index);
+    });
+    if (slow.length > 0) this.#push(slow, now);
+    return { renewed: beats.length - unknown.length, unknown };
+  }
+
+  /** Renews a lease in memory. Codes: `not_found`. */
+  renewLease(id: string, now: number): { id: string; ttlMs: number } {
+    this.settle(now);
+    const entry = this.deadlines.renew(leaseTimerKey(id), now);
+    if (!entry) throw noLease(id);
+    this.#soil(now);
+    return { id, ttlMs: entry.ttlMs };
+  }
+
+  /** Removes what has lapsed, a slice at a time. Call again while it answers true: more is due. */
+  settle(now: number): boolean {
+    if (this.#revived.size > 0) this.#batch(now, () => this.#clearSuspects(now));
+    const nextAt = this.deadlines.nextAt();
+    if (nextAt === null || nextAt > now) return false;
+    this.#batch(now, () => this.#expire(now));
+    const laterAt = this.deadlines.nextAt();
+    return laterAt !== null && laterAt <= now;
+  }
+
+  /** When `settle` has something to do; null = never. */
+  nextDeadlineAt(): number | null {
+    return this.deadlines.nextAt();
+  }
+
+  /** When `maintain` wants to be called. */
+  nextMaintenanceAt(): number | null {
+    return this.#checkpointAt;
+  }
+
+  /** Keeps deadlines and forgets old history, in slices. Answers true while there is more to do at once. */
+  maintain(now: number): boolean {
+    if (this.#checkpointAt !== null && this.#checkpointAt <= now) this.checkpoint();
+    const { history, audit } = this.#settings;
+    const isDue =
+      this.revision - this.#compactedRevision >= COMPACT_EVERY_REVISIONS || now - this.#compactedAt >= COMPACT_EVERY_MS;
+    if (!isDue) return false;
+    return this.#batch(now, () => {
+      const target = this.#oldestKept(now, history.revisions, history.ms);
+      const compacted = target <= this.store.compacted || this.store.compact(target);
+      if (!compacted) return true;
+      this.#compactedAt = now;
+      this.#compactedRevision = this.revision;
+      this.#trimAudit(now, audit.entries, audit.ms);
+      return false;
+    });
+  }
+
+  /** Writes down what renewals have moved; after it, memory may be lost. */
+  checkpoint(): void {
+    this.#transaction(() => {
+      this.backend.saveCheckpoint(packCheckpoint(this.deadlines.values()));
+      this.backend.setMeta(DIRTY, "0");
+    });
+    this.#dirty = false;
+    this.#checkpointAt = null;
+  }
+
+  /** Whether the list of pulled checks changed since the last time this was asked. */
+  takePulledChange(): boolean {
+    const changed = this.#pulledChanged;
+    this.#pulledChanged = false;
+    return changed;
+  }
+
+  #load(now: number): void {
+    for (const record of leaseSpace.under(this.store, [])) {
+      this.deadlines.set(leaseTimer(leaseSpace.parts(record.key)[0]!, leaseSpace.decode(record)));
+    }
+    let after: Uint8Array | undefined;
+    for (;;) {
+      const records = instanceSpace.under(this.store, [], { limit: 1000, ...(after && { after }) });
+      for (const record of records) this.#track(null, instanceSpace.decode(record));
+      after = records.at(-1)?.key;
+      if (records.length < 1000) break;
+    }
+    const wasDirty = this.backend.meta(DIRTY) === "1";
+    for (const [key, deadlineAt, extensions] of unpackCheckpoint(this.backend.loadCheckpoint())) {
+      this.deadlines.restore(key, deadlineAt, extensions);
+    }
+    this.#pulledChanged = true;
+    // Ended without a last checkpoint: renewals were acknowledged of which nothing is written.
+    if (wasDirty && this.deadlines.extend(now)) this.checkpoint();
+  }
+
+  #run(call: Call, now: number, isFull: boolean): Result<unknown> {
+    const { command, input, caller, requestId } = call;
+    try {
+      if (isFull && !SHRINKING.has(command)) {
+        throw new HoldfastError("quota_exceeded", "the namespace is full: only commands that make room are run");
+      }
+      if (!Object.hasOwn(COMMANDS, command)) throw new HoldfastError("unsupported", `no such command: ${command}`);
+      const run = COMMANDS[command] as (txn: Txn, context: Context, input: unknown) => unknown;
+      const value = this.#commit(command, caller, requestId, now, (txn, context) => run(txn, context, input));
+      return { ok: true, value };
+    } catch (error) {
+      if (error instanceof HoldfastError) return { ok: false, error: error.toValue() };
+      throw error;
+    }
+  }
+
+  #commits: Commit[] = [];
+
+  #commit<T>(
+    command: CommandName | "leases.expire" | "leases.suspect",
+    caller: Caller,
+    requestId: string | undefined,
+    now: number,
+    act: (txn: Txn, context: Context) => T,
+  ): T {
+    const context: Context = { now, caller, random: this.#ports.random };
+    const { value, commit } = this.store.run({ command, requestId }, context, (txn) => act(txn, context));
+    if (commit) this.#commits.push(commit);
+    return value;
+  }
+
+  /** One storage transaction; what was committed in it takes effect in memory afterwards. */
+  #batch<T>(now: number, act: () => T): T {
+    const value = this.#transaction(act);
+    const commits = this.#commits;
+    this.#commits = [];
+    for (const commit of commits) {
+      for (const { space, key, before, after } of commit.changes) {
+        if (space === instanceSpace.name) {
+          this.#track(before && instanceSpace.decode(before), after && instanceSpace.decode(after));
+        } else if (space === leaseSpace.name) {
+          const id = leaseSpace.parts(key)[0]!;
+          if (after) this.deadlines.set(leaseTimer(id, leaseSpace.decode(after)));
+          else this.deadlines.remove(leaseTimerKey(id));
+        } else if (space === settingsSpace.name) {
+          this.#settings = settingsOf(this.store);
+        }
+      }
+      this.feed.notify(commit.changes);
+    }
+    return value;
+  }
+
+  #transaction<T>(act: () => T): T {
+    if (this.#inTransaction) return act();
+    this.#inTransaction = true;
+    try {
+      return this.#ports.transaction(act);
+    } catch (error) {
+      throw new StorageFailure("the storage transaction failed", { cause: error });
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  /** Deadlines follow from records. */
+  #track(before: Instance | null, after: Instance | null): void {
+    const timers = after ? instanceTimers(after) : [];
+    const keys = new Set(timers.map(({ key }) => key));
+    for (const { key } of before ? instanceTimers(before) : []) if (!keys.has(key)) this.deadlines.remove(key);
+    for (const timer of timers) this.deadlines.set(timer);
+    const { service, id } = (after ?? before)!;
+    if (after?.checks.some(({ type }) => type === "ttl")) this.#pushed.add(`${service}\0${id}`);
+    else this.#pushed.delete(`${service}\0${id}`);
+    if (pulledOf(before) !== pulledOf(after)) this.#pulledChanged = true;
+    const key = instanceTimerKey(service, id);
+    if (after?.suspect) this.#suspects.add(key);
+    else this.#suspects.delete(key);
+    if (after === null) this.#revived.delete(key);
+  }
+
+  #renewInstance(name: InstanceName, now: number): boolean {
+    const key = instanceTimerKey(name.service, name.id);
+    const entry = this.deadlines.renew(key, now);
+    if (!entry) return false;
+    if (this.#suspects.has(key)) this.#revived.set(key, { service: name.service, id: name.id });
+    this.#soil(now);
+    return true;
+  }
+
+  /** Heartbeats that are also results of pushed checks. */
+  #push(beats: readonly Heartbeat[], now: number): void {
+    const reports: CheckReport[] = [];
+    for (const { service, id, check: wanted, status = "passing", output = "" } of beats) {
+      const instance = instanceSpace.get(this.store, service, id);
+      if (!instance) continue;
+      if (wanted === undefined) this.#renewInstance({ service, id }, now);
+      for (const check of instance.checks) {
+        if (check.type !== "ttl" || (wanted !== undefined && check.id !== wanted)) continue;
+        if (check.status === status && check.output === output) {
+          if (this.deadlines.renew(checkTimerKey(service, id, check.id), now)) this.#soil(now);
+        } else {
+          reports.push({ service, id, check: check.id, status, output });
+        }
+      }
+    }
+    if (reports.length === 0) return;
+    this.#batch(now, () =>
+      this.#commit("registry.report", SYSTEM, undefined, now, (txn, context) => report(txn, context, reports)),
+    );
+    for (const { service, id, check } of reports) this.deadlines.renew(checkTimerKey(service, id, check), now);
+  }
+
+  /** Something was renewed that no record and no checkpoint tells. */
+  #soil(now: number): void {
+    if (this.#dirty) return;
+    this.#dirty = true;
+    this.backend.setMeta(DIRTY, "1");
+    this.#checkpointAt = now + Math.max(CHECKPOINT_MS, this.deadlines.size / LEASES_PER_CHECKPOINT_MS);
+  }
+
+  #clearSuspects(now: number): void {
+    const marks = [...this.#revived.values()].slice(0, LAPSE_SLICE).map((name) => ({ ...name, suspect: false }));
+    for (const { service, id } of marks) this.#revived.delete(instanceTimerKey(service, id));
+    this.#commit("leases.suspect", SYSTEM, undefined, now, (txn, context) => markSuspect(txn, context, marks));
+  }
+
+  #expire(now: number): void {
+    const nextAt = this.deadlines.nextAt();
+    if (nextAt === null || nextAt > now) return;
+    if (now - nextAt > LATE_MS && this.deadlines.extend(now)) {
+      this.#dirty = true;
+      this.#checkpointAt = now;
+    }
+    const due = this.deadlines.due(now, LAPSE_SLICE);
+    const lapsed = this.#spare(due, now);
+    if (lapsed.length === 0) return;
+    this.#commit("leases.expire", SYSTEM, undefined, now, (txn, context) => {
+      for (const entry of lapsed) {
+        if (entry.kind !== "lease") lapse(txn, context, entry);
+        else expireLease(txn, context, entry);
+      }
+    });
+    // What no record stands behind any more goes all the same.
+    for (const { key } of lapsed) this.deadlines.remove(key);
+  }
+
+  /** Takes out the instances that self-preservation keeps; they are marked and looked at again. */
+  #spare(due: Deadline[], now: number): Deadline[] {
+    const instances = due.filter(({ kind }) => kind === "instance");
+    if (instances.length === 0) return due;
+    const settings = this.#settings.selfPreservation;
+    const overdue = this.#overdueCount(now);
+    if (!this.#preservation.mustKeep(overdue, this.deadlines.count("instance"), now, settings)) {
+      this.#preservation.expired(instances.length, now);
+      return due;
+    }
+    const fresh = instances.filter(({ key }) => !this.#suspects.has(key)).map(({ key }) => ({ ...nameOf(key), suspect: true }));
+    this.#commit("leases.suspect", SYSTEM, undefined, now, (txn, context) => markSuspect(txn, context, fresh));
+    for (const entry of instances) this.deadlines.postpone(entry, now + Math.max(entry.ttlMs, SUSPECT_LOOK_MS));
+    return due.filter(({ kind }) => kind !== "instance");
+  }
+
+  /** Instances nobody renewed: the suspects, and those that lapse now. */
+  #overdueCount(now: number): number {
+    let count = 0;
+    for (const entry of this.deadlines.values()) {
+      if (entry.kind === "instance" && (entry.deadlineAt <= now || (this.#suspects.has(entry.key) && !this.#revived.has(entry.key)))) count++;
+    }
+    return count;
+  }
+
+  /** The revision up to which history may go: beyond the count kept, and beyond the age. */
+  #oldestKept(now: number, revisions: number, ms: number): number {
+    const byCount = this.revision - revisions;
+    let target = this.store.compacted;
+    while (target < byCount) {
+      const rows = this.store.log(target, 1000);
+      const old = rows.filter(({ revision, at }) => revision <= byCount && at < now - ms);
+      const last = old.at(-1);
+      if (last) target = last.revision;
+      if (old.length < 1000) break;
+    }
+    return target;
+  }
+
+  #trimAudit(now: number, entries: number, ms: number): void {
+    const base = this.backend.chainBase().revision;
+    const row = this.store.log(base, COMPACT_EVERY_REVISIONS).findLast(({ revision, at }) => {
+      const isKept = revision > this.store.compacted || (revision > this.revision - entries && at >= now - ms);
+      return !isKept;
+    });
+    if (row) this.backend.trimLog(row.revision);
+  }
+}
+
+const DIRTY = "lease_dirty";
+/** How often a suspect is looked at again, at most. */
+const SUSPECT_LOOK_MS = 5000;
+const NOTHING = new Uint8Array();
+
+function nameOf(timerKey: string): InstanceName {
+  const { service, id } = subjectOf(timerKey);
+  return { service, id };
+}
+
+function expireLease(txn: Txn, context: Context, { key }: Deadline): void {
+  const id = key.slice(leaseTimerKey("").length);
+  if (leaseSpace.get(txn, id)) revokeLease(txn, context, id, detachHandlers);
+}
+
+/** What the prober has to know of an instance. */
+function pulledOf(instance: Instance | null): string {
+  const checks = instance?.checks.filter(({ type }) => type !== "ttl") ?? [];
+  if (checks.length === 0) return "";
+  return JSON.stringify([
+    instance!.address,
+    instance!.adminState === "out_of_service",
+    checks.map(({ status: _status, output: _output, sinceAt: _sinceAt, ...definition }) => definition),
+  ]);
+}

@@ -1,0 +1,206 @@
+/**
+ * Deadlines in memory: what lapses when, unless it is renewed.
+ *
+ * A renewal only moves a number: no record, no revision, no row. The heap is put right lazily, when an entry that was
+ * renewed meanwhile comes up, so a renewal costs one map lookup however many leases there are.
+ *
+ * Refuses to know: what a lapse means, and the clock (instants are handed in as epoch milliseconds).
+ */
+
+export type TimerKind =
+  /** A lease of its own, with records attached to it. */
+  | "lease"
+  /** An instance's time to live. */
+  | "instance"
+  /** A pushed check's time to live. */
+  | "check"
+  /** An instance that has been critical for too long; not renewable. */
+  | "deregister";
+
+/** A deadline as the records tell it: the least that was promised. */
+export interface Timer {
+  key: string;
+  kind: TimerKind;
+  ttlMs: number;
+  /** Its beginning by the records: granted, registered or turned passing. */
+  sinceAt: number;
+}
+
+export interface Deadline {
+  readonly key: string;
+  readonly kind: TimerKind;
+  ttlMs: number;
+  deadlineAt: number;
+  /** Extensions by restarts and stalls since the last real renewal. */
+  extensions: number;
+  /** Where the heap has it. */
+  queuedAt: number;
+  removed: boolean;
+}
+
+/** So often may a restart or a stall stand in for a renewal: never less than promised, never immortal. */
+export const EXTENSIONS_MAX = 3;
+
+export class Deadlines {
+  readonly #byKey = new Map<string, Deadline>();
+  #heap: Deadline[] = [];
+  readonly #counts: Record<TimerKind, number> = { lease: 0, instance: 0, check: 0, deregister: 0 };
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  count(kind: TimerKind): number {
+    return this.#counts[kind];
+  }
+
+  get(key: string): Deadline | undefined {
+    return this.#byKey.get(key);
+  }
+
+  values(): IterableIterator<Deadline> {
+    return this.#byKey.values();
+  }
+
+  /** Takes over what a record says. A deadline that renewals have moved further stays, while its duration does. */
+  set(timer: Timer): void {
+    const { key, kind, ttlMs } = timer;
+    const promisedAt = timer.sinceAt + ttlMs;
+    const entry = this.#byKey.get(key);
+    if (entry !== undefined && entry.ttlMs === ttlMs && isRenewable(kind)) {
+      entry.deadlineAt = Math.max(entry.deadlineAt, promisedAt);
+      return;
+    }
+    // Another duration may end sooner, and the heap cannot move an entry up: the old one stays behind as removed.
+    this.remove(key);
+    this.#byKey.set(key, this.#push({ key, kind, ttlMs, deadlineAt: promisedAt, extensions: 0 }));
+    this.#counts[kind]++;
+  }
+
+  remove(key: string): void {
+    const entry = this.#byKey.get(key);
+    if (entry === undefined) return;
+    entry.removed = true;
+    this.#byKey.delete(key);
+    this.#counts[entry.kind]--;
+    // Removed entries leave the heap when they come up; many of them at once are swept.
+    if (this.#heap.length > 64 && this.#heap.length > 2 * this.#byKey.size) this.#rebuild();
+  }
+
+  /** Moves the deadline to a full duration from now; undefined when there is none of that key. */
+  renew(key: string, nowAt: number): Deadline | undefined {
+    const entry = this.#byKey.get(key);
+    if (entry === undefined || !isRenewable(entry.kind)) return undefined;
+    entry.deadlineAt = Math.max(entry.deadlineAt, nowAt + entry.ttlMs);
+    entry.extensions = 0;
+    return entry;
+  }
+
+  /** Keeps an entry until `deadlineAt`, though nobody renewed it. */
+  postpone(entry: Deadline, deadlineAt: number): void {
+    entry.deadlineAt = Math.max(entry.deadlineAt, deadlineAt);
+  }
+
+  /** Puts a deadline back as a checkpoint tells it. */
+  restore(key: string, deadlineAt: number, extensions: number): void {
+    const entry = this.#byKey.get(key);
+    if (entry === undefined) return;
+    entry.extensions = extensions;
+    if (!isRenewable(entry.kind) || deadlineAt <= entry.deadlineAt) return;
+    entry.deadlineAt = deadlineAt;
+  }
+
+  /**
+   * The owner was away, or time jumped: who could not renew meanwhile gets a full duration, but not for ever.
+   * Answers whether any deadline moved.
+   */
+  extend(nowAt: number): boolean {
+    let moved = false;
+    for (const entry of this.#byKey.values()) {
+      if (!isRenewable(entry.kind) || entry.extensions >= EXTENSIONS_MAX) continue;
+      if (entry.deadlineAt >= nowAt + entry.ttlMs) continue;
+      entry.deadlineAt = nowAt + entry.ttlMs;
+      entry.extensions++;
+      moved = true;
+    }
+    if (moved) this.#rebuild();
+    return moved;
+  }
+
+  /** The earliest deadline, or null. */
+  nextAt(): number | null {
+    this.#settle();
+    return this.#heap[0]?.deadlineAt ?? null;
+  }
+
+  /** Up to `limit` entries whose deadline has passed, earliest first. They stay until removed or postponed. */
+  due(nowAt: number, limit: number): Deadline[] {
+    const found: Deadline[] = [];
+    for (;;) {
+      this.#settle();
+      const top = this.#heap[0];
+      if (top === undefined || top.deadlineAt > nowAt || found.length >= limit) break;
+      found.push(top);
+      this.#pop();
+    }
+    for (const entry of found) this.#queue(entry);
+    return found;
+  }
+
+  /** Brings the top of the heap up to date. */
+  #settle(): void {
+    for (;;) {
+      const top = this.#heap[0];
+      if (top === undefined || (!top.removed && top.queuedAt >= top.deadlineAt)) return;
+      this.#pop();
+      if (!top.removed) this.#queue(top);
+    }
+  }
+
+  #rebuild(): void {
+    const entries = [...this.#byKey.values()];
+    for (const entry of entries) entry.queuedAt = entry.deadlineAt;
+    // A sorted array is a heap.
+    this.#heap = entries.sort((a, b) => a.queuedAt - b.queuedAt);
+  }
+
+  #push(timer: Omit<Deadline, "queuedAt" | "removed">): Deadline {
+    const entry = { ...timer, queuedAt: timer.deadlineAt, removed: false };
+    this.#queue(entry);
+    return entry;
+  }
+
+  #queue(entry: Deadline): void {
+    entry.queuedAt = entry.deadlineAt;
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (heap[parent]!.queuedAt <= entry.queuedAt) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = entry;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && heap[child + 1]!.queuedAt < heap[child]!.queuedAt) child++;
+      if (heap[child]!.queuedAt >= last.queuedAt) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
+
+export function isRenewable(kind: TimerKind): boolean {
+  return kind !== "deregister";
+}

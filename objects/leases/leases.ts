@@ -1,0 +1,111 @@
+/**
+ * Leases as records: granted for a time, renewed in memory, gone with all that hangs on them.
+ *
+ * A lease is the common ground of etcd leases and of sessions. Instances with a time to live do without a record of
+ * their own: the instance says it all (see registry/timers.ts).
+ */
+import { HoldfastError, invalid } from "../errors.ts";
+import type { Context, Reader, Space, Txn } from "../store/txn.ts";
+import { JsonSpace } from "../store/txn.ts";
+import type { Deadlines, Timer } from "./deadlines.ts";
+
+export interface LeaseRecord {
+  ttlMs: number;
+  grantedAt: number;
+}
+
+export interface LeaseInfo {
+  /** A positive 63-bit number in decimal, as etcd's lease ids. */
+  id: string;
+  ttlMs: number;
+  /** Until it lapses; never negative. */
+  remainingMs: number;
+  grantedAt: number;
+  /** Names in the records' own spaces; keys as bytes. */
+  attached: { space: Space; key: Uint8Array }[];
+}
+
+export const leaseSpace = new JsonSpace<LeaseRecord>("lease");
+
+export const LEASE_TTL_MIN_MS = 1000;
+/** etcd's upper bound is 9,000,000,000 s; a year is enough for a clock to be trusted. */
+export const LEASE_TTL_MAX_MS = 366 * 86_400_000;
+const ID_MAX = 2n ** 63n - 1n;
+
+export interface GrantInput {
+  ttlMs: number;
+  /** Chosen by the caller; absent = a random one. */
+  id?: string | undefined;
+}
+
+export interface Granted {
+  id: string;
+  ttlMs: number;
+}
+
+/** Codes: `invalid_argument`, `already_exists`. */
+export function grantLease(txn: Txn, context: Context, { ttlMs, id: wanted }: GrantInput): Granted {
+  assertTtl("ttl", ttlMs);
+  const id = wanted ?? freshId(txn, context);
+  assertLeaseId(id);
+  if (leaseSpace.get(txn, id)) throw new HoldfastError("already_exists", `lease ${id} already exists`, { lease: id });
+  leaseSpace.put(txn, [id], { ttlMs, grantedAt: context.now });
+  return { id, ttlMs };
+}
+
+/** How the records of one space go when their lease goes; a space without one has them deleted. */
+export type DetachHandlers = Partial<Record<Space, (txn: Txn, context: Context, key: Uint8Array) => void>>;
+
+/** Ends a lease and everything on it, in one commit. Codes: `not_found`. */
+export function revokeLease(txn: Txn, context: Context, id: string, handlers: DetachHandlers): { detached: number } {
+  if (!leaseSpace.delete(txn, id)) throw noLease(id);
+  const attached = txn.leased(id);
+  for (const { space, key } of attached) {
+    const handler = handlers[space];
+    if (handler) handler(txn, context, key);
+    else txn.delete(space, key);
+  }
+  return { detached: attached.length };
+}
+
+/** Throws `not_found` unless the lease lives: asked in the commit that leans on it (rule M3). */
+export function requireLease(reader: Reader, id: string): LeaseRecord {
+  const record = leaseSpace.get(reader, id);
+  if (!record) throw noLease(id);
+  return record;
+}
+
+export function describeLease(reader: Reader, deadlines: Deadlines, nowAt: number, id: string): LeaseInfo {
+  const { ttlMs, grantedAt } = requireLease(reader, id);
+  const deadlineAt = deadlines.get(leaseTimerKey(id))?.deadlineAt ?? grantedAt + ttlMs;
+  return { id, ttlMs, grantedAt, remainingMs: Math.max(0, deadlineAt - nowAt), attached: reader.leased(id) };
+}
+
+export const leaseTimerKey = (id: string): string => `lease\0${id}`;
+
+export function leaseTimer(id: string, { ttlMs, grantedAt }: LeaseRecord): Timer {
+  return { key: leaseTimerKey(id), kind: "lease", ttlMs, sinceAt: grantedAt };
+}
+
+export function noLease(id: string): HoldfastError {
+  return new HoldfastError("not_found", `lease ${id} does not exist, or has expired`, { lease: id });
+}
+
+export function assertTtl(field: string, ttlMs: number): void {
+  if (!Number.isFinite(ttlMs) || ttlMs < LEASE_TTL_MIN_MS || ttlMs > LEASE_TTL_MAX_MS) {
+    throw invalid(field, `must be between ${LEASE_TTL_MIN_MS / 1000} and ${LEASE_TTL_MAX_MS / 1000} seconds`);
+  }
+}
+
+export function assertLeaseId(id: string): void {
+  if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) > ID_MAX)
+    throw invalid("lease", "must be a whole number from 1 to 2^63-1");
+}
+
+function freshId(txn: Txn, context: Context): string {
+  for (;;) {
+    const bytes = context.random(8);
+    const id = (new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0) & ID_MAX).toString();
+    if (id !== "0" && !leaseSpace.get(txn, id)) return id;
+  }
+}

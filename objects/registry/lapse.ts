@@ -1,0 +1,22 @@
+/** What becomes of registry records whose time has passed. */
+import type { Deadline } from "../leases/deadlines.ts";
+import type { DetachHandlers } from "../leases/leases.ts";
+import type { Context, Txn } from "../store/txn.ts";
+import { deregister, instanceSpace, setCheck } from "./registry.ts";
+import { subjectOf } from "./timers.ts";
+
+/** An instance whose lease goes takes its place in the service's counts along. */
+export const detachHandlers: DetachHandlers = {
+  instance: (txn, context, key) => {
+    const [service = "", id = ""] = instanceSpace.parts(key);
+    deregister(txn, context, { service, id });
+  },
+};
+
+/** Applies one lapsed deadline of the registry. */
+export function lapse(txn: Txn, context: Context, { key, kind }: Pick<Deadline, "key" | "kind">): void {
+  const { service, id, check } = subjectOf(key);
+  if (kind === "check")
+    setCheck(txn, context.now, { service, id }, check, "critical", "no result within the time to live");
+  else deregister(txn, context, { service, id });
+}
