@@ -213,7 +213,12 @@ export class Core {
     return this.deadlines.nextAt();
   }
 
-  /** When `maintain` wants to be called. */
+  /** Whether there is something for `maintain`, now or at `nextMaintenanceAt`. */
+  needsMaintenance(now: number): boolean {
+    return this.#checkpointAt !== null || this.#mustCompact(now);
+  }
+
+  /** When `maintain` wants to be called; null = as soon as it can be. */
   nextMaintenanceAt(): number | null {
     return this.#checkpointAt;
   }
@@ -222,9 +227,7 @@ export class Core {
   maintain(now: number): boolean {
     if (this.#checkpointAt !== null && this.#checkpointAt <= now) this.checkpoint();
     const { history, audit } = this.#settings;
-    const isDue =
-      this.revision - this.#compactedRevision >= COMPACT_EVERY_REVISIONS || now - this.#compactedAt >= COMPACT_EVERY_MS;
-    if (!isDue) return false;
+    if (!this.#mustCompact(now)) return false;
     return this.#batch(now, () => {
       const target = this.#oldestKept(now, history.revisions, history.ms);
       const compacted = target <= this.store.compacted || this.store.compact(target);
@@ -234,6 +237,11 @@ export class Core {
       this.#trimAudit(now, audit.entries, audit.ms);
       return false;
     });
+  }
+
+  #mustCompact(now: number): boolean {
+    const fresh = this.revision - this.#compactedRevision;
+    return fresh >= COMPACT_EVERY_REVISIONS || (fresh > 0 && now - this.#compactedAt >= COMPACT_EVERY_MS);
   }
 
   /** Writes down what renewals have moved; after it, memory may be lost. */
@@ -298,7 +306,7 @@ export class Core {
     now: number,
     act: (txn: Txn, context: Context) => T,
   ): T {
-    const context: Context = { now, caller, random: this.#ports.random };
+    const context: Context = { now, caller, random: (length) => this.#ports.random(length) };
     const { value, commit } = this.store.run({ command, requestId }, context, (txn) => act(txn, context));
     if (commit) this.#commits.push(commit);
     return value;
@@ -430,7 +438,9 @@ export class Core {
       this.#preservation.expired(instances.length, now);
       return due;
     }
-    const fresh = instances.filter(({ key }) => !this.#suspects.has(key)).map(({ key }) => ({ ...nameOf(key), suspect: true }));
+    const fresh = instances
+      .filter(({ key }) => !this.#suspects.has(key))
+      .map(({ key }) => ({ ...nameOf(key), suspect: true }));
     this.#commit("leases.suspect", SYSTEM, undefined, now, (txn, context) => markSuspect(txn, context, fresh));
     for (const entry of instances) this.deadlines.postpone(entry, now + Math.max(entry.ttlMs, SUSPECT_LOOK_MS));
     return due.filter(({ kind }) => kind !== "instance");
@@ -440,7 +450,11 @@ export class Core {
   #overdueCount(now: number): number {
     let count = 0;
     for (const entry of this.deadlines.values()) {
-      if (entry.kind === "instance" && (entry.deadlineAt <= now || (this.#suspects.has(entry.key) && !this.#revived.has(entry.key)))) count++;
+      if (
+        entry.kind === "instance" &&
+        (entry.deadlineAt <= now || (this.#suspects.has(entry.key) && !this.#revived.has(entry.key)))
+      )
+        count++;
     }
     return count;
   }

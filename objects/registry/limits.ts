@@ -14,8 +14,8 @@ export const SERVICE_TAGS_MAX = 4096;
 /** An instance's record as JSON. */
 export const INSTANCE_CHARACTERS_MAX = 256 * 1024;
 
-/** C0 controls (NUL joins names into keys) and DEL, and unpaired surrogates, which UTF-8 cannot carry. */
-const CONTROL = /[\u0000-\u001f\u007f]/;
+/** Control characters: NUL joins names into keys, the others only deceive readers. */
+const CONTROL = /\p{Cc}/u;
 
 /** A service name or an instance id: 1 to 255 characters, no control characters, not `.` or `..`, no space around. */
 export function assertName(field: string, name: unknown): asserts name is string {

@@ -1,0 +1,393 @@
+/**
+ * Durable Object: one namespace in one datacenter, named `<namespace>@<datacenter>`.
+ *
+ * Wiring only: it queues commands and runs the queue in one turn (group commit), holds the alarm at the earliest
+ * deadline, and lets callers wait for changes. What is decided is decided in `core.ts` and the rooms.
+ *
+ * Errors cross RPC as values, because a thrown class loses its type on the way.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { DurableObject } from "cloudflare:workers";
+import type { Call, CommandName, CommandOutput, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
+import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "./core.ts";
+import { Core, StorageFailure } from "./core.ts";
+import type { Directory } from "./directory.ts";
+import { DIRECTORY_NAME } from "./directory.ts";
+import type { Outcome } from "./errors.ts";
+import { HoldfastError } from "./errors.ts";
+import type { Caller } from "./model.ts";
+import type { Prober } from "./prober.ts";
+import { PROBES_MAX } from "./probing/plan.ts";
+import type { ProbeList, ProbeResult } from "./probing/plan.ts";
+import { pulledChecks } from "./registry/views.ts";
+import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
+
+export interface NamespaceEnv {
+  DIRECTORY: DurableObjectNamespace<Directory>;
+  PROBER: DurableObjectNamespace<Prober>;
+  /** Only in tests: lets a caller slow a command down, or end the object in the middle of one. */
+  HOLDFAST_TEST?: string;
+  /** Bytes a namespace may keep; default 8 GiB, below what the platform stores. */
+  HOLDFAST_STORE_BYTES_MAX?: string;
+}
+
+export interface NamespaceStatus {
+  namespace: string;
+  datacenter: string;
+  revision: number;
+  compacted: number;
+  /** Hash of the audit chain at this revision; hex. */
+  hash: string;
+  /** Leases and times to live being kept. */
+  leases: number;
+  waiters: number;
+  selfPreservation: boolean;
+  sizeBytes: number;
+  /** Since when this object has been in memory. */
+  startedAt: number;
+  /** Of this life of the object. */
+  commands: number;
+  batches: number;
+  renewals: number;
+}
+
+/** A call as it comes over RPC; the failpoint counts in tests only. */
+export type ExecuteInput<N extends CommandName = CommandName> = Call<N> & { failpoint?: Failpoint | undefined };
+
+export interface Failpoint {
+  delayMs?: number;
+  abort?: "before_commit" | "after_commit";
+}
+
+interface Pending {
+  call: ExecuteInput;
+  resolve: (outcome: Outcome<unknown>) => void;
+}
+
+const PROBER: Caller = { principal: "holdfast:prober", source: "", dialect: "internal" };
+/** More than a long poll needs; what asks for more comes again. */
+export const WAIT_MAX_MS = 60_000;
+const WAITERS_MAX = 20_000;
+const QUEUE_MAX = 5000;
+/** Revisions a batch may need besides its commands': expiry and marks. */
+const SPARE_REVISIONS = 1000;
+const STORE_BYTES_MAX = 8 * 1024 ** 3;
+
+export class Namespace extends DurableObject<NamespaceEnv> {
+  readonly #core: Core;
+  readonly #startedAt = Date.now();
+  #lastNow = 0;
+  #pending: Pending[] = [];
+  /** Who waits for the end of the next batch. */
+  #turns: (() => void)[] = [];
+  /** The next batch has to touch the disk, whatever is in it. */
+  #fence = false;
+  #flushing = false;
+  #armedAt: number | null = null;
+  #maintenance: ReturnType<typeof setTimeout> | undefined;
+  /** Revisions up to this one may be issued; 0 = the directory has not been asked since the start. */
+  #ceiling = 0;
+  #counts = { commands: 0, batches: 0, renewals: 0 };
+
+  constructor(ctx: DurableObjectState, env: NamespaceEnv) {
+    super(ctx, env);
+    this.#core = new Core(
+      {
+        database: databaseOf(ctx.storage),
+        transaction: (act) => ctx.storage.transactionSync(act),
+        checksum: crc32,
+        digest: sha256,
+        random: (length) => randomBytes(length),
+        sizeMax: Number(env.HOLDFAST_STORE_BYTES_MAX ?? STORE_BYTES_MAX),
+      },
+      this.#now(),
+    );
+    this.#afterTurn();
+  }
+
+  execute<N extends CommandName>(call: ExecuteInput<N>): Promise<Outcome<CommandOutput<N>>> {
+    if (this.#pending.length >= QUEUE_MAX) return Promise.resolve(this.#overloaded());
+    return new Promise((resolve) => {
+      this.#pending.push({ call, resolve: resolve as Pending["resolve"] });
+      this.#scheduleFlush();
+    });
+  }
+
+  /** `strong`: proven current by a write of its own batch, in case another copy of this object lives. */
+  async query<N extends QueryName>(
+    name: N,
+    input: QueryInput<N>,
+    options: { strong?: boolean } = {},
+  ): Promise<Outcome<QueryOutput<N>>> {
+    if (options.strong || this.#isDue()) await this.#turn(options.strong ?? false);
+    return this.#answer(() => this.#core.query(name, input, this.#now()));
+  }
+
+  async heartbeat(beats: Heartbeat[]): Promise<Outcome<HeartbeatResult>> {
+    if (this.#isDue()) await this.#turn(false);
+    return this.#answer(() => {
+      this.#counts.renewals += beats.length;
+      return this.#core.heartbeat(beats, this.#now());
+    });
+  }
+
+  async renewLease(id: string): Promise<Outcome<{ id: string; ttlMs: number }>> {
+    if (this.#isDue()) await this.#turn(false);
+    return this.#answer(() => {
+      this.#counts.renewals++;
+      return this.#core.renewLease(id, this.#now());
+    });
+  }
+
+  /** Events after a revision; with `waitMs`, waits so long for the first. No event: the revision says how far was looked. */
+  async changes(input: ChangesInput, waitMs = 0): Promise<Outcome<Changes>> {
+    const until = this.#now() + Math.min(waitMs, WAIT_MAX_MS);
+    let since = input.since;
+    for (;;) {
+      const outcome = this.#answer(() => this.#core.changes({ ...input, since }));
+      if (!outcome.ok || outcome.value.events.length > 0) return outcome;
+      since = outcome.value.revision;
+      if (since < this.#core.revision) continue;
+      const remainingMs = until - this.#now();
+      if (remainingMs <= 0) return outcome;
+      if (this.#core.feed.size >= WAITERS_MAX) return this.#overloaded();
+      await this.#nextChange(input, remainingMs);
+    }
+  }
+
+  async status(): Promise<Outcome<NamespaceStatus>> {
+    const { store, backend, deadlines, feed } = this.#core;
+    return this.#answer(() => ({
+      ...this.#name(),
+      revision: store.revision,
+      compacted: store.compacted,
+      hash: Buffer.from(store.hash).toString("hex"),
+      leases: deadlines.size,
+      waiters: feed.size,
+      selfPreservation: this.#core.selfPreservation,
+      sizeBytes: backend.sizeBytes(),
+      startedAt: this.#startedAt,
+      ...this.#counts,
+    }));
+  }
+
+  /** For the prober: the checks it is to run. */
+  async probes(): Promise<Outcome<ProbeList>> {
+    return this.#answer(() => ({
+      revision: this.#core.revision,
+      probes: pulledChecks(this.#core.store, PROBES_MAX),
+    }));
+  }
+
+  /** From the prober: checks that have another status. */
+  report(results: ProbeResult[]): Promise<Outcome<{ applied: number; ignored: number }>> {
+    const input = results.map(({ instance, ...result }) => ({ ...result, id: instance }));
+    return this.execute({ command: "registry.report", input, caller: PROBER });
+  }
+
+  override async alarm(): Promise<void> {
+    this.#armedAt = null;
+    try {
+      await this.#ensureRevisions(SPARE_REVISIONS);
+      while (this.#core.settle(this.#now())) await scheduler.wait(0);
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#afterTurn();
+  }
+
+  #nextChange({ ranges }: ChangesInput, waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const leave = this.#core.feed.wait(ranges, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      const timer = setTimeout(() => {
+        leave();
+        resolve();
+      }, waitMs);
+    });
+  }
+
+  #isDue(): boolean {
+    const deadlineAt = this.#core.nextDeadlineAt();
+    return deadlineAt !== null && deadlineAt <= this.#now();
+  }
+
+  /** Resolves after the next batch, which removes what has lapsed. */
+  #turn(fence: boolean): Promise<void> {
+    if (fence) this.#fence = true;
+    return new Promise((resolve) => {
+      this.#turns.push(resolve);
+      this.#scheduleFlush();
+    });
+  }
+
+  /** Everything that arrives before the next turn of the event loop is one batch, and one write to disk. */
+  #scheduleFlush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setTimeout(() => void this.#flush(), 0);
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      const needed = this.#pending.length + SPARE_REVISIONS;
+      if (this.#core.revision + needed > this.#ceiling) await this.#ensureRevisions(needed);
+    } catch (error) {
+      this.#refuseAll(error);
+      return;
+    } finally {
+      this.#flushing = false;
+    }
+    const batch = this.#pending;
+    const turns = this.#turns;
+    this.#pending = [];
+    this.#turns = [];
+    try {
+      const results = this.#runBatch(batch);
+      const revision = this.#core.revision;
+      batch.forEach(({ resolve }, index) => resolve({ ...results[index]!, revision }));
+      for (const resolve of turns) resolve();
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#afterTurn();
+  }
+
+  #runBatch(batch: Pending[]): Result<unknown>[] {
+    this.#counts.commands += batch.length;
+    this.#counts.batches++;
+    if (this.env.HOLDFAST_TEST) for (const { call } of batch) this.#fail(call.failpoint, "before_commit");
+    const results = this.#core.execute(
+      batch.map(({ call }) => call),
+      this.#now(),
+    );
+    if (this.env.HOLDFAST_TEST) for (const { call } of batch) this.#fail(call.failpoint, "after_commit");
+    if (this.#fence) this.#core.backend.setMeta("fence", String(this.#lastNow));
+    this.#fence = false;
+    return results;
+  }
+
+  #answer<T>(act: () => T): Outcome<T> {
+    try {
+      const value = act();
+      this.#afterTurn();
+      return { ok: true, value, revision: this.#core.revision };
+    } catch (error) {
+      if (error instanceof HoldfastError) return { ok: false, error: error.toValue(), revision: this.#core.revision };
+      return this.#failed(error);
+    }
+  }
+
+  /** Memory and disk may differ now, or there is a bug: only a new start is sure. */
+  #failed(error: unknown): never {
+    const cause = error instanceof StorageFailure ? error.cause : error;
+    console.error("namespace failed", cause);
+    this.ctx.abort(cause instanceof Error ? cause.message : String(cause));
+    throw error;
+  }
+
+  #refuseAll(error: unknown): void {
+    const message = `revisions cannot be drawn from the directory: ${error instanceof Error ? error.message : String(error)}`;
+    const value = new HoldfastError("unavailable", message, undefined, 1000).toValue();
+    for (const { resolve } of this.#pending.splice(0)) {
+      resolve({ ok: false, error: value, revision: this.#core.revision });
+    }
+    // Reads go on without: what they find is on record.
+    for (const resolve of this.#turns.splice(0)) resolve();
+  }
+
+  #overloaded(): Outcome<never> {
+    const error = new HoldfastError("unavailable", "the namespace is overloaded", undefined, 1000).toValue();
+    return { ok: false, error, revision: this.#core.revision };
+  }
+
+  async #ensureRevisions(needed: number): Promise<void> {
+    const { store, backend } = this.#core;
+    if (store.revision + needed <= this.#ceiling) return;
+    const known = Number(backend.meta(CEILING) ?? 0);
+    const { floor, ceiling } = await this.env.DIRECTORY.getByName(DIRECTORY_NAME).reserve({
+      ...this.#name(),
+      ceiling: known,
+      revision: store.revision,
+    });
+    if (floor > store.revision) {
+      backend.raiseFloor(floor);
+      store.reload();
+    }
+    if (ceiling !== known) backend.setMeta(CEILING, String(ceiling));
+    this.#ceiling = ceiling;
+  }
+
+  /** What every turn may have changed: the next deadline, the next checkpoint, the prober's list, who waits. */
+  #afterTurn(): void {
+    const deadlineAt = this.#core.nextDeadlineAt();
+    // Never moved back: a renewal costs no write, the alarm finds nothing due and sets itself anew.
+    if (deadlineAt !== null && (this.#armedAt === null || deadlineAt < this.#armedAt)) {
+      this.#armedAt = deadlineAt;
+      void this.ctx.storage.setAlarm(Math.max(deadlineAt, Date.now() + 1));
+    }
+    if (this.#maintenance === undefined && this.#core.needsMaintenance(this.#lastNow)) {
+      const at = this.#core.nextMaintenanceAt() ?? this.#lastNow;
+      this.#maintenance = setTimeout(() => this.#maintain(), Math.max(0, at - this.#lastNow));
+    }
+    if (this.#core.takePulledChange()) this.ctx.waitUntil(this.#pokeProber());
+  }
+
+  #maintain(): void {
+    this.#maintenance = undefined;
+    try {
+      this.#core.maintain(this.#now());
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#afterTurn();
+  }
+
+  async #pokeProber(): Promise<void> {
+    try {
+      await this.env.PROBER.getByName(this.ctx.id.name!).sync();
+    } catch (error) {
+      // It looks again by itself within a minute.
+      console.warn("the prober was not reached", error);
+    }
+  }
+
+  /** Never goes back, whatever the machine's clock does (rule L5). */
+  #now(): number {
+    this.#lastNow = Math.max(this.#lastNow, Date.now());
+    return this.#lastNow;
+  }
+
+  #name(): { namespace: string; datacenter: string } {
+    const [namespace = "", datacenter = ""] = (this.ctx.id.name ?? "").split("@");
+    return { namespace, datacenter };
+  }
+
+  #fail(failpoint: Failpoint | undefined, at: Failpoint["abort"]): void {
+    if (failpoint === undefined) return;
+    if (at === "before_commit" && failpoint.delayMs !== undefined) {
+      const until = Date.now() + Math.min(failpoint.delayMs, 1000);
+      while (Date.now() < until);
+    }
+    if (failpoint.abort === at) this.#failed(new Error(`failpoint ${at}`));
+  }
+}
+
+const CEILING = "revision_ceiling";
+
+/** Node's hash, because a commit is one synchronous turn. */
+function sha256(...chunks: Uint8Array[]): Uint8Array {
+  const hash = createHash("sha256");
+  for (const chunk of chunks) hash.update(chunk);
+  return hash.digest();
+}
+
+function databaseOf(storage: DurableObjectStorage): SqlDatabase {
+  return {
+    all: (query, ...bindings) => [...storage.sql.exec(query, ...bindings).raw()] as SqlValue[][],
+    sizeBytes: () => storage.sql.databaseSize,
+  };
+}

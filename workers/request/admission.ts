@@ -1,0 +1,60 @@
+/**
+ * How many requests one isolate lets wait for one object at a time; the rest is told at once to come again.
+ *
+ * An object that is offered twice what it can do answers next to nothing in time; one that is offered what it can do
+ * answers it all. The limit follows the object's own pace: what it completed lately, times the wait that is tolerable
+ * (Little's law), and never below a floor.
+ *
+ * Refuses to know: promises of other requests. Only numbers are shared between them.
+ */
+import { HoldfastError } from "../../objects/errors.ts";
+
+const LIMIT_MIN = 64;
+const LIMIT_MAX = 2000;
+const WAIT_SECONDS = 0.1;
+const WINDOW_MS = 500;
+const OBJECTS_MAX = 10_000;
+
+export class Gate {
+  #inFlight = 0;
+  #limit = LIMIT_MIN;
+  #completed = 0;
+  #windowAt = 0;
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** Throws `unavailable` when there is no place. Every `enter` is followed by one `leave`. */
+  enter(): void {
+    if (this.#inFlight >= this.#limit) {
+      throw new HoldfastError("unavailable", "too many requests wait for this namespace", { limit: this.#limit }, 1000);
+    }
+    this.#inFlight++;
+  }
+
+  leave(nowAt: number): void {
+    this.#inFlight--;
+    this.#completed++;
+    const elapsed = nowAt - this.#windowAt;
+    if (elapsed < WINDOW_MS) return;
+    // After a pause the rate says nothing about what the object can do.
+    if (elapsed < 4 * WINDOW_MS) {
+      const perSecond = (this.#completed * 1000) / elapsed;
+      this.#limit = Math.min(LIMIT_MAX, Math.max(LIMIT_MIN, Math.ceil(perSecond * WAIT_SECONDS)));
+    }
+    this.#completed = 0;
+    this.#windowAt = nowAt;
+  }
+}
+
+const gates = new Map<string, Gate>();
+
+export function gateOf(objectName: string): Gate {
+  let gate = gates.get(objectName);
+  if (!gate) {
+    if (gates.size >= OBJECTS_MAX) gates.clear();
+    gates.set(objectName, (gate = new Gate()));
+  }
+  return gate;
+}

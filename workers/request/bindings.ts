@@ -1,0 +1,20 @@
+/** What the Worker is given: its objects, and its settings as text. */
+import type { Directory } from "../../objects/directory.ts";
+import type { EgressEnv } from "../../objects/egress.ts";
+import type { Namespace } from "../../objects/namespace.ts";
+import type { Prober } from "../../objects/prober.ts";
+
+export interface Bindings extends EgressEnv {
+  NAMESPACE: DurableObjectNamespace<Namespace>;
+  DIRECTORY: DurableObjectNamespace<Directory>;
+  PROBER: DurableObjectNamespace<Prober>;
+  /** A secret. Without it, and without HOLDFAST_OPEN, nothing is answered. */
+  HOLDFAST_ROOT_TOKEN?: string;
+  /** `1`: no token needed. Only `serve` on loopback sets it. */
+  HOLDFAST_OPEN?: string;
+  /** `1`: this Worker runs on one machine, where no platform vouches for a client's address. */
+  HOLDFAST_LOCAL?: string;
+  HOLDFAST_DATACENTER?: string;
+  /** `1`: failpoints may be asked for by header. */
+  HOLDFAST_TEST?: string;
+}

@@ -1,0 +1,66 @@
+/**
+ * Who asks: the holder of the root token, or anybody in open development mode.
+ *
+ * Closed by default: a deployment without a root token answers nothing. Open mode is for one machine only, so it refuses
+ * what a web page in the same browser could send: foreign hosts (DNS rebinding) and foreign origins.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { HoldfastError } from "../../objects/errors.ts";
+import type { Caller } from "../../objects/model.ts";
+import type { Bindings } from "./bindings.ts";
+
+const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
+
+/** Codes: `unauthenticated`, `permission_denied`, `unavailable` (not set up yet). */
+export function callerOf(request: Request, url: URL, env: Bindings, dialect: string): Caller {
+  const source = sourceOf(request, env);
+  if (env.HOLDFAST_OPEN === "1") {
+    assertLocalBrowser(request, url, env);
+    return { principal: "anonymous", source, dialect };
+  }
+  const root = env.HOLDFAST_ROOT_TOKEN;
+  if (!root) throw new HoldfastError("unavailable", "no root token is set: see HOLDFAST_ROOT_TOKEN in the README");
+  const token = tokenOf(request.headers);
+  if (token === null) throw new HoldfastError("unauthenticated", "no token: send it as `Authorization: Bearer TOKEN`");
+  if (!sameSecret(token, root)) throw new HoldfastError("unauthenticated", "the token is not known");
+  return { principal: "root", source, dialect };
+}
+
+/** From `Authorization: Bearer` or Consul's header. */
+function tokenOf(headers: Headers): string | null {
+  const authorization = headers.get("authorization");
+  if (authorization !== null) {
+    const bearer = /^bearer +([^ ]+) *$/i.exec(authorization);
+    if (bearer) return bearer[1]!;
+  }
+  return headers.get("x-consul-token");
+}
+
+/** Digests are compared, so neither the length nor a common beginning shows in the time it takes. */
+function sameSecret(given: string, expected: string): boolean {
+  return timingSafeEqual(digest(given), digestOfRoot(expected));
+}
+
+const digest = (secret: string): Buffer => createHash("sha256").update(secret).digest();
+
+let known: { secret: string; digest: Buffer } | undefined;
+
+function digestOfRoot(secret: string): Buffer {
+  if (known?.secret !== secret) known = { secret, digest: digest(secret) };
+  return known.digest;
+}
+
+/** The peer's address; only where a platform vouches for it. */
+export function sourceOf(request: Request, env: Bindings): string {
+  return env.HOLDFAST_LOCAL === "1" ? "" : (request.headers.get("cf-connecting-ip") ?? "");
+}
+
+function assertLocalBrowser(request: Request, url: URL, env: Bindings): void {
+  const domain = env.HOLDFAST_DOMAIN ?? "holdfast";
+  const isOurs = LOOPBACK_HOST.test(url.host) || url.hostname.endsWith(`.${domain}`);
+  if (!isOurs) throw new HoldfastError("permission_denied", `in open mode the host "${url.hostname}" is not answered`);
+  const origin = request.headers.get("origin");
+  if (origin !== null && origin !== url.origin) {
+    throw new HoldfastError("permission_denied", "in open mode requests from other origins are refused");
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * One namespace as the edge sees it: typed calls to its object, with admission, retries and errors put right.
+ *
+ * A new stub for each attempt, because one that has failed stays broken. Only reads are repeated: what became of a command
+ * whose answer was lost, nobody can tell.
+ */
+import type {
+  CommandInput,
+  CommandName,
+  CommandOutput,
+  QueryInput,
+  QueryName,
+  QueryOutput,
+} from "../../objects/commands.ts";
+import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "../../objects/core.ts";
+import type { Outcome } from "../../objects/errors.ts";
+import { HoldfastError } from "../../objects/errors.ts";
+import type { Caller } from "../../objects/model.ts";
+import type { ExecuteInput, Failpoint, Namespace, NamespaceStatus } from "../../objects/namespace.ts";
+import { gateOf } from "./admission.ts";
+import type { Gate } from "./admission.ts";
+import type { Bindings } from "./bindings.ts";
+
+/** A value, and the namespace's revision as of it. */
+export interface Answer<T> {
+  value: T;
+  revision: number;
+}
+
+export interface CommandOptions {
+  caller: Caller;
+  /** The caller may repeat the call with the same id and gets the first result. */
+  requestId?: string | undefined;
+  /** In tests. */
+  failpoint?: Failpoint | undefined;
+}
+
+const ATTEMPTS = 3;
+const PAUSE_MS = 50;
+
+export class NamespaceClient {
+  readonly namespace: string;
+  readonly datacenter: string;
+  readonly #env: Bindings;
+  readonly #name: string;
+  readonly #gate: Gate;
+
+  constructor(env: Bindings, namespace: string) {
+    this.#env = env;
+    this.namespace = namespace;
+    this.datacenter = env.HOLDFAST_DATACENTER ?? "dc1";
+    this.#name = `${namespace}@${this.datacenter}`;
+    this.#gate = gateOf(this.#name);
+  }
+
+  execute<N extends CommandName>(
+    command: N,
+    input: CommandInput<N>,
+    options: CommandOptions,
+  ): Promise<Answer<CommandOutput<N>>> {
+    const { caller, requestId, failpoint } = options;
+    const call = { command, input, caller, requestId, failpoint } as ExecuteInput;
+    return this.#admitted(() => this.#call((stub) => stub.execute(call) as Promise<Outcome<CommandOutput<N>>>, false));
+  }
+
+  query<N extends QueryName>(
+    name: N,
+    input: QueryInput<N>,
+    options: { strong?: boolean } = {},
+  ): Promise<Answer<QueryOutput<N>>> {
+    return this.#admitted(() =>
+      this.#call((stub) => stub.query(name, input as never, options) as Promise<Outcome<QueryOutput<N>>>, true),
+    );
+  }
+
+  heartbeat(beats: Heartbeat[]): Promise<Answer<HeartbeatResult>> {
+    return this.#admitted(() => this.#call((stub) => stub.heartbeat(beats), true));
+  }
+
+  renewLease(id: string): Promise<Answer<{ id: string; ttlMs: number }>> {
+    return this.#admitted(() => this.#call((stub) => stub.renewLease(id), true));
+  }
+
+  /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
+  changes(input: ChangesInput, waitMs = 0): Promise<Answer<Changes>> {
+    return this.#call((stub) => stub.changes(input, waitMs) as Promise<Outcome<Changes>>, true);
+  }
+
+  status(): Promise<Answer<NamespaceStatus>> {
+    return this.#admitted(() => this.#call((stub) => stub.status(), true));
+  }
+
+  async #admitted<T>(act: () => Promise<T>): Promise<T> {
+    this.#gate.enter();
+    try {
+      return await act();
+    } finally {
+      this.#gate.leave(Date.now());
+    }
+  }
+
+  async #call<T>(
+    act: (stub: DurableObjectStub<Namespace>) => Promise<Outcome<T>>,
+    isRepeatable: boolean,
+  ): Promise<Answer<T>> {
+    for (let attempt = 1; ; attempt++) {
+      let outcome: Outcome<T>;
+      try {
+        outcome = await act(this.#env.NAMESPACE.getByName(this.#name));
+      } catch (error) {
+        if (isRepeatable && attempt < ATTEMPTS && isTransient(error)) {
+          await scheduler.wait(PAUSE_MS * attempt * (0.5 + Math.random()));
+          continue;
+        }
+        throw translated(error, isRepeatable);
+      }
+      if (!outcome.ok) throw HoldfastError.fromValue(outcome.error);
+      return { value: outcome.value, revision: outcome.revision };
+    }
+  }
+}
+
+/** Marks the platform sets on errors of a call to an object. */
+interface PlatformError {
+  retryable?: boolean;
+  overloaded?: boolean;
+}
+
+function isTransient(error: unknown): boolean {
+  const { overloaded } = error as PlatformError;
+  return overloaded !== true;
+}
+
+function translated(error: unknown, isRead: boolean): HoldfastError {
+  const message = error instanceof Error ? error.message : String(error);
+  if (message.includes("SQLITE_FULL")) {
+    return new HoldfastError("quota_exceeded", "the namespace's storage is full; reads and deletions go on");
+  }
+  const what = isRead
+    ? "the namespace could not be reached"
+    : "the namespace broke off; the command may or may not have run";
+  console.warn("call to the namespace failed:", message);
+  return new HoldfastError("unavailable", what, isRead ? undefined : { outcome: "unknown" }, 1000);
+}

@@ -1,0 +1,83 @@
+/**
+ * Names to instances, from this isolate's cache where that is current, else from the owner, else the last good answer,
+ * marked as such.
+ */
+import { HoldfastError } from "../../objects/errors.ts";
+import type { Bindings } from "../request/bindings.ts";
+import { NamespaceClient } from "../request/namespace-client.ts";
+import { NamespaceViews } from "./namespace-views.ts";
+import type { ResolvedView, ResolveOptions, Resolver } from "./types.ts";
+import type { CachedView } from "./view-cache.ts";
+
+/** An answer older than this is no longer given when the owner is out of reach. */
+const STALE_MAX_MS = 3_600_000;
+const NAMESPACES_MAX = 1000;
+
+/** Of this isolate. */
+const views = new Map<string, NamespaceViews>();
+
+export interface ResolvedEntry extends ResolvedView {
+  /** Where answers made from the view are kept. */
+  cached: CachedView;
+}
+
+/** One request's access to the isolate's views. */
+export class EdgeResolver implements Resolver {
+  readonly #env: Bindings;
+  readonly #carry: (work: Promise<unknown>) => void;
+
+  constructor(env: Bindings, context: { waitUntil(work: Promise<unknown>): void }) {
+    this.#env = env;
+    this.#carry = (work) => context.waitUntil(work);
+  }
+
+  /** A current view, without asking anybody; undefined when there is none. */
+  peek(namespace: string, service: string): ResolvedEntry | undefined {
+    const views = viewsOf(namespace);
+    const nowAt = Date.now();
+    const cached = views.cache.get(service, nowAt);
+    if (cached === undefined) return undefined;
+    views.keepFed(this.#client(namespace), this.#carry);
+    return views.isCurrent(cached, nowAt) ? entry(cached, views.ageMs(cached, nowAt), false) : undefined;
+  }
+
+  async resolve(namespace: string, service: string, options: ResolveOptions = {}): Promise<ResolvedEntry> {
+    const isStrong = options.consistency === "strong";
+    const kept = isStrong ? undefined : this.peek(namespace, service);
+    if (kept) return kept;
+    const views = viewsOf(namespace);
+    const client = this.#client(namespace);
+    try {
+      const cached = await views.read(client, service, isStrong);
+      views.keepFed(client, this.#carry);
+      return entry(cached, 0, false);
+    } catch (error) {
+      const last = views.cache.peek(service);
+      if (isStrong || !last || !isOutage(error)) throw error;
+      const ageMs = views.ageMs(last, Date.now());
+      if (ageMs > STALE_MAX_MS) throw error;
+      return entry(last, ageMs, true);
+    }
+  }
+
+  #client(namespace: string): NamespaceClient {
+    return new NamespaceClient(this.#env, namespace);
+  }
+}
+
+function viewsOf(namespace: string): NamespaceViews {
+  let found = views.get(namespace);
+  if (!found) {
+    if (views.size >= NAMESPACES_MAX) views.delete(views.keys().next().value!);
+    views.set(namespace, (found = new NamespaceViews()));
+  }
+  return found;
+}
+
+function entry(cached: CachedView, ageMs: number, stale: boolean): ResolvedEntry {
+  return { cached, view: cached.view, ageSeconds: Math.floor(ageMs / 1000), stale };
+}
+
+function isOutage(error: unknown): boolean {
+  return error instanceof HoldfastError && ["unavailable", "deadline_exceeded", "internal"].includes(error.code);
+}
