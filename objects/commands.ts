@@ -24,7 +24,7 @@ import {
 } from "./registry/registry.ts";
 import type { InstanceSpec } from "./registry/spec.ts";
 import type { ViewInput } from "./registry/views.ts";
-import { listServices, viewOf } from "./registry/views.ts";
+import { describeService, listServices, viewOf } from "./registry/views.ts";
 import type { SettingsPatch } from "./settings/settings.ts";
 import { settingsOf, updateSettings } from "./settings/settings.ts";
 import type { Store } from "./store/store.ts";
@@ -72,6 +72,7 @@ export const QUERIES = {
   "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
     viewOf(store, input, { revision: store.revision, selfPreservation }),
   "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),
+  "registry.service": ({ store }: QueryContext, input: { service: string }) => describeService(store, input),
   "registry.instance": ({ store }: QueryContext, input: InstanceName) => describeInstance(store, input),
   "kv.range": ({ store }: QueryContext, input: RangeInput & { revision?: number | undefined }) => {
     const { revision = store.revision } = input;

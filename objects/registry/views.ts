@@ -1,7 +1,8 @@
 /** What resolvers and lists read of the registry. Pages, because one service may have more instances than one RPC carries. */
+import { HoldfastError } from "../errors.ts";
 import type { Probe } from "../probing/plan.ts";
 import type { ServiceClass, ServiceView } from "../model.ts";
-import type { Reader } from "../store/txn.ts";
+import type { Reader, StoredRecord } from "../store/txn.ts";
 import { instanceSpace, pulledSpace, registered, serviceSpace } from "./registry.ts";
 
 export interface ServiceSummary {
@@ -53,6 +54,18 @@ export function viewOf(
   };
 }
 
+/** Codes: `not_found`. */
+export function describeService(reader: Reader, { service }: { service: string }): ServiceSummary {
+  const record = serviceSpace.record(reader, service);
+  if (!record) throw new HoldfastError("not_found", `there is no service "${service}"`, { service });
+  return summaryOf(record);
+}
+
+function summaryOf(record: StoredRecord): ServiceSummary {
+  const { tags, ...summary } = serviceSpace.decode(record);
+  return { ...summary, tags: Object.keys(tags).toSorted(), modRevision: record.modRevision };
+}
+
 export interface ServiceList {
   services: ServiceSummary[];
   /** The name after which to continue; null at the end. */
@@ -64,10 +77,7 @@ export function listServices(reader: Reader, { after = null }: { after?: string 
     limit: SERVICES_PAGE + 1,
     ...(after !== null && { after: serviceSpace.key(after) }),
   });
-  const services = records.slice(0, SERVICES_PAGE).map((record) => {
-    const { tags, ...summary } = serviceSpace.decode(record);
-    return { ...summary, tags: Object.keys(tags).toSorted(), modRevision: record.modRevision };
-  });
+  const services = records.slice(0, SERVICES_PAGE).map(summaryOf);
   return { services, after: records.length > services.length ? services.at(-1)!.name : null };
 }
 

@@ -1,4 +1,5 @@
 /** The edge as one ES module: workers/edge.ts and all it imports. Knows nothing of what the Worker does. */
+import { fileURLToPath } from "node:url";
 import { build, type BuildFailure } from "esbuild";
 import { CommandError } from "../cli/exit.ts";
 
@@ -15,6 +16,7 @@ export async function bundleEdge(entry: string): Promise<string> {
       conditions: ["workerd", "worker", "browser"],
       mainFields: ["browser", "module", "main"],
       external: ["cloudflare:*", "node:*"],
+      alias: { buffer: fileURLToPath(new URL("./node-buffer.ts", import.meta.url)) },
       loader: { ".html": "text", ".css": "text", ".txt": "text" },
       logLevel: "silent",
     });

@@ -96,6 +96,7 @@ function tokenOf(options: ServeOptions, folder: DataFolder): string | null {
 function bindingsOf(options: ServeOptions, token: string | null): Record<string, string> {
   return {
     ...options.egress,
+    HOLDFAST_LOCAL: "1",
     HOLDFAST_DATACENTER: options.datacenter,
     HOLDFAST_DOMAIN: options.domain,
     ...(token !== null && { HOLDFAST_ROOT_TOKEN: token }),
