@@ -29,6 +29,7 @@ import { SqliteBackend } from "./store/sqlite.sql.ts";
 import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
 import { Store } from "./store/store.ts";
 import type { Context, Txn } from "./store/txn.ts";
+import { JsonSpace } from "./store/txn.ts";
 
 export interface CorePorts {
   database: SqlDatabase;
@@ -110,6 +111,7 @@ export class Core {
   #compactedAt = 0;
   #compactedRevision = 0;
   #pulledChanged = false;
+  #held = { revision: 0, untilAt: 0 };
   #inTransaction = false;
 
   constructor(ports: CorePorts, now: number) {
@@ -244,6 +246,30 @@ export class Core {
     return fresh >= COMPACT_EVERY_REVISIONS || (fresh > 0 && now - this.#compactedAt >= COMPACT_EVERY_MS);
   }
 
+  /** History as of `revision` is kept until then, for who reads it in parts. */
+  hold(revision: number, untilAt: number): void {
+    this.#held = { revision, untilAt };
+  }
+
+  get isEmpty(): boolean {
+    return this.backend.isEmpty();
+  }
+
+  /**
+   * Puts the staged snapshot in the place of everything, and goes on above `floor`. Older revisions are compacted, the
+   * audit log goes on. Afterwards this core must be made anew: its deadlines are of another time.
+   */
+  restore(floor: number, origin: { namespace: string; revision: number }, caller: Caller, now: number): void {
+    this.#batch(now, () => {
+      this.backend.stageCommit(floor);
+      this.store.reload();
+      // Whoever holds a lease has had no chance to renew it here: all of them begin anew.
+      this.backend.setMeta(DIRTY, "1");
+      this.#commit("snapshot.restore", caller, undefined, now, (txn) => restoredSpace.put(txn, ["last"], origin));
+    });
+    this.feed.notifyAll();
+  }
+
   /** Writes down what renewals have moved; after it, memory may be lost. */
   checkpoint(): void {
     this.#transaction(() => {
@@ -300,7 +326,7 @@ export class Core {
   #commits: Commit[] = [];
 
   #commit<T>(
-    command: CommandName | "leases.expire" | "leases.suspect",
+    command: CommandName | "leases.expire" | "leases.suspect" | "snapshot.restore",
     caller: Caller,
     requestId: string | undefined,
     now: number,
@@ -461,7 +487,8 @@ export class Core {
 
   /** The revision up to which history may go: beyond the count kept, and beyond the age. */
   #oldestKept(now: number, revisions: number, ms: number): number {
-    const byCount = this.revision - revisions;
+    const kept = now < this.#held.untilAt ? this.#held.revision : this.revision;
+    const byCount = Math.min(this.revision - revisions, kept);
     let target = this.store.compacted;
     while (target < byCount) {
       const rows = this.store.log(target, 1000);
@@ -484,6 +511,8 @@ export class Core {
 }
 
 const DIRTY = "lease_dirty";
+/** Where the present contents came from. */
+const restoredSpace = new JsonSpace<{ namespace: string; revision: number }>("restored");
 /** How often a suspect is looked at again, at most. */
 const SUSPECT_LOOK_MS = 5000;
 const NOTHING = new Uint8Array();

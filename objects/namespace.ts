@@ -10,9 +10,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { DurableObject } from "cloudflare:workers";
 import type { Call, CommandName, CommandOutput, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
-import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "./core.ts";
+import type { Changes, ChangesInput, CorePorts, Heartbeat, HeartbeatResult } from "./core.ts";
 import { Core, StorageFailure } from "./core.ts";
-import type { Directory } from "./directory.ts";
+import type { Directory, Reservation } from "./directory.ts";
 import { DIRECTORY_NAME } from "./directory.ts";
 import type { Outcome } from "./errors.ts";
 import { HoldfastError } from "./errors.ts";
@@ -21,6 +21,7 @@ import type { Prober } from "./prober.ts";
 import { PROBES_MAX } from "./probing/plan.ts";
 import type { ProbeList, ProbeResult } from "./probing/plan.ts";
 import { pulledChecks } from "./registry/views.ts";
+import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
 import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
 
 export interface NamespaceEnv {
@@ -52,6 +53,10 @@ export interface NamespaceStatus {
   renewals: number;
 }
 
+export interface SnapshotPart extends SnapshotPage {
+  revision: number;
+}
+
 /** A call as it comes over RPC; the failpoint counts in tests only. */
 export type ExecuteInput<N extends CommandName = CommandName> = Call<N> & { failpoint?: Failpoint | undefined };
 
@@ -72,10 +77,12 @@ const WAITERS_MAX = 20_000;
 const QUEUE_MAX = 5000;
 /** Revisions a batch may need besides its commands': expiry and marks. */
 const SPARE_REVISIONS = 1000;
+const SNAPSHOT_PAGE_BYTES = 1024 * 1024;
+const SNAPSHOT_HOLD_MS = 60_000;
 const STORE_BYTES_MAX = 8 * 1024 ** 3;
 
 export class Namespace extends DurableObject<NamespaceEnv> {
-  readonly #core: Core;
+  #core: Core;
   readonly #startedAt = Date.now();
   #lastNow = 0;
   #pending: Pending[] = [];
@@ -88,22 +95,27 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   #maintenance: ReturnType<typeof setTimeout> | undefined;
   /** Revisions up to this one may be issued; 0 = the directory has not been asked since the start. */
   #ceiling = 0;
+  /** The restore that is open, by number. */
+  #restore = 0;
   #counts = { commands: 0, batches: 0, renewals: 0 };
 
   constructor(ctx: DurableObjectState, env: NamespaceEnv) {
     super(ctx, env);
-    this.#core = new Core(
-      {
-        database: databaseOf(ctx.storage),
-        transaction: (act) => ctx.storage.transactionSync(act),
-        checksum: crc32,
-        digest: sha256,
-        random: (length) => randomBytes(length),
-        sizeMax: Number(env.HOLDFAST_STORE_BYTES_MAX ?? STORE_BYTES_MAX),
-      },
-      this.#now(),
-    );
+    this.#core = this.#makeCore();
     this.#afterTurn();
+  }
+
+  #makeCore(): Core {
+    const { storage } = this.ctx;
+    const ports: CorePorts = {
+      database: databaseOf(storage),
+      transaction: (act) => storage.transactionSync(act),
+      checksum: crc32,
+      digest: sha256,
+      random: (length) => randomBytes(length),
+      sizeMax: Number(this.env.HOLDFAST_STORE_BYTES_MAX ?? STORE_BYTES_MAX),
+    };
+    return new Core(ports, this.#now());
   }
 
   execute<N extends CommandName>(call: ExecuteInput<N>): Promise<Outcome<CommandOutput<N>>> {
@@ -170,6 +182,68 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       startedAt: this.#startedAt,
       ...this.#counts,
     }));
+  }
+
+  /** A part of a snapshot; the first call fixes its revision, and the history it needs is kept while parts are asked for. */
+  async snapshotPage(cursor: { revision: number; after: SnapshotCursor } | null): Promise<Outcome<SnapshotPart>> {
+    if (cursor === null && this.#isDue()) await this.#turn(false);
+    return this.#answer(() => {
+      const revision = cursor?.revision ?? this.#core.revision;
+      this.#core.hold(revision, this.#now() + SNAPSHOT_HOLD_MS);
+      return { ...this.#core.store.snapshotPage(revision, cursor?.after ?? null, SNAPSHOT_PAGE_BYTES), revision };
+    });
+  }
+
+  /** Opens a restore; a later one takes its place. Codes: `conflict` when the namespace holds something. */
+  async restoreBegin(force: boolean): Promise<Outcome<{ restore: number }>> {
+    return this.#answer(() => {
+      this.#assertRestorable(force);
+      this.#core.backend.stageBegin();
+      return { restore: ++this.#restore };
+    });
+  }
+
+  async restoreStage(restore: number, records: SpacedRecord[]): Promise<Outcome<null>> {
+    return this.#answer(() => {
+      this.#assertRestore(restore);
+      this.#core.backend.stage(records);
+      return null;
+    });
+  }
+
+  /** Takes over what was staged, once the snapshot has proved whole. Everything older counts as compacted. */
+  async restoreCommit(
+    restore: number,
+    origin: { namespace: string; revision: number; count: number },
+    options: { force: boolean; caller: Caller },
+  ): Promise<Outcome<{ records: number }>> {
+    await this.#ensureRevisions(SPARE_REVISIONS);
+    const { namespace, revision, count } = origin;
+    const floor = Math.max(this.#ceiling, revision);
+    const { ceiling } = await this.#reserve(this.#ceiling, floor);
+    return this.#answer(() => {
+      this.#assertRestore(restore);
+      this.#assertRestorable(options.force);
+      const staged = this.#core.backend.stagedCount();
+      if (staged !== count)
+        throw new HoldfastError("unavailable", `${staged} of ${count} records have come; try again`);
+      this.#restore++;
+      this.#core.backend.setMeta(CEILING, String(ceiling));
+      this.#core.restore(floor, { namespace, revision }, options.caller, this.#now());
+      this.#ceiling = ceiling;
+      this.#core = this.#makeCore();
+      return { records: count };
+    });
+  }
+
+  #assertRestorable(force: boolean): void {
+    if (force || this.#core.isEmpty) return;
+    throw new HoldfastError("conflict", "the namespace is not empty: a restore would replace what it holds (force)");
+  }
+
+  #assertRestore(restore: number): void {
+    if (restore !== this.#restore)
+      throw new HoldfastError("conflict", "another restore has taken the place of this one");
   }
 
   /** For the prober: the checks it is to run. */
@@ -308,17 +382,17 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     const { store, backend } = this.#core;
     if (store.revision + needed <= this.#ceiling) return;
     const known = Number(backend.meta(CEILING) ?? 0);
-    const { floor, ceiling } = await this.env.DIRECTORY.getByName(DIRECTORY_NAME).reserve({
-      ...this.#name(),
-      ceiling: known,
-      revision: store.revision,
-    });
+    const { floor, ceiling } = await this.#reserve(known, store.revision);
     if (floor > store.revision) {
       backend.raiseFloor(floor);
       store.reload();
     }
     if (ceiling !== known) backend.setMeta(CEILING, String(ceiling));
     this.#ceiling = ceiling;
+  }
+
+  #reserve(ceiling: number, revision: number): Promise<Reservation> {
+    return this.env.DIRECTORY.getByName(DIRECTORY_NAME).reserve({ ...this.#name(), ceiling, revision });
   }
 
   /** What every turn may have changed: the next deadline, the next checkpoint, the prober's list, who waits. */

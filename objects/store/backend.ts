@@ -48,6 +48,23 @@ export interface StoreHead {
   hash: Uint8Array;
 }
 
+/** A place in the order of space and key. */
+export interface SnapshotCursor {
+  space: Space;
+  key: Uint8Array;
+}
+
+export interface SpacedRecord {
+  space: Space;
+  record: StoredRecord;
+}
+
+export interface SnapshotPage {
+  records: SpacedRecord[];
+  /** Where the next page begins; null after the last. */
+  after: SnapshotCursor | null;
+}
+
 export interface Backend extends Reader {
   head(): StoreHead;
   /** Writes records, history and log of one commit. The caller wraps it in a storage transaction. */
@@ -62,6 +79,7 @@ export interface Backend extends Reader {
   log(since: number, limit: number): LogRow[];
   /** The stored result of an earlier command with this request key. */
   replayOf(requestKey: string): { command: string; result: string; revision: number } | undefined;
+  snapshotPage(revision: number, after: SnapshotCursor | null, bytesMax: number): SnapshotPage;
   /** Drops the versions that these commits replaced, and moves the compaction mark to `revision`. */
   dropHistory(rows: LogRow[], revision: number): void;
   /** Forgets audit entries up to `revision`, keeping its hash as the chain's new base. */

@@ -9,8 +9,16 @@
  */
 import { fromBinaryString, toBinaryString } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
-import type { Caller } from "../model.ts";
-import type { AppendedCommit, Backend, LoggedChange, LogRow, StoreHead } from "./backend.ts";
+import type {
+  AppendedCommit,
+  Backend,
+  LogRow,
+  SnapshotCursor,
+  SnapshotPage,
+  SpacedRecord,
+  StoreHead,
+} from "./backend.ts";
+import { parseCanonical } from "./canonical.ts";
 import type { Change, KeyRange, RangeOptions, Space, StoredRecord } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
@@ -43,6 +51,11 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS log_overflow (
      revision INTEGER NOT NULL, part INTEGER NOT NULL, canonical TEXT NOT NULL,
      PRIMARY KEY (revision, part)) WITHOUT ROWID`,
+  // A snapshot on its way in: nothing of it counts before all of it has come.
+  `CREATE TABLE IF NOT EXISTS staging (
+     space TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+     create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL, version INTEGER NOT NULL,
+     lease TEXT, checksum INTEGER NOT NULL, PRIMARY KEY (space, key)) WITHOUT ROWID`,
   // What survives of lease deadlines between commits; see leases/checkpoint.ts.
   `CREATE TABLE IF NOT EXISTS lease_checkpoint (part INTEGER PRIMARY KEY, data TEXT NOT NULL)`,
 ];
@@ -50,6 +63,8 @@ const SCHEMA = [
 const SCHEMA_VERSION = "1";
 const CANONICAL_CHARS_MAX = 500_000;
 const COLUMNS = "key, value, create_revision, mod_revision, version, lease, checksum";
+const SNAPSHOT_ROWS = 500;
+const EMPTY_KEY = new Uint8Array();
 const EMPTY_HASH = new Uint8Array(32);
 
 export class SqliteBackend implements Backend {
@@ -275,7 +290,11 @@ export class SqliteBackend implements Backend {
     this.#sql.all("DELETE FROM log_overflow WHERE revision <= ?", revision);
   }
 
-  /** Forgets all records and history, and continues above `revision`: the first half of a restore. */
+  isEmpty(): boolean {
+    return this.#sql.all("SELECT 1 FROM records LIMIT 1").length === 0;
+  }
+
+  /** Forgets all records and history, and continues above `revision`. */
   clear(revision: number): void {
     this.#sql.all("DELETE FROM records");
     this.#sql.all("DELETE FROM history");
@@ -288,6 +307,75 @@ export class SqliteBackend implements Backend {
   raiseFloor(revision: number): void {
     this.setMeta("revision_floor", String(revision));
     this.setMeta("compacted", String(revision));
+  }
+
+  /** All records of all spaces as of `revision`, in the order of space and key, up to `bytesMax` and at least one. */
+  snapshotPage(revision: number, after: SnapshotCursor | null, bytesMax: number): SnapshotPage {
+    const records: SpacedRecord[] = [];
+    let cursor = after;
+    let bytesRead = 0;
+    for (;;) {
+      const rows = this.#snapshotRows(revision, cursor);
+      for (const row of rows) {
+        const space = String(row.pop());
+        const record = this.#record(space, row);
+        records.push({ space, record });
+        cursor = { space, key: record.key };
+        bytesRead += record.key.length + record.value.length + 100;
+        if (bytesRead >= bytesMax) return { records, after: cursor };
+      }
+      if (rows.length < SNAPSHOT_ROWS) return { records, after: null };
+    }
+  }
+
+  #snapshotRows(revision: number, after: SnapshotCursor | null): SqlValue[][] {
+    return this.#sql.all(
+      `SELECT * FROM (
+         SELECT ${COLUMNS}, space FROM records WHERE (space, key) > (?1, ?2) AND mod_revision <= ?3
+         ORDER BY space, key LIMIT ?4)
+       UNION ALL
+       SELECT * FROM (
+         SELECT ${COLUMNS}, space FROM history WHERE (space, key) > (?1, ?2) AND mod_revision <= ?3 AND until > ?3
+         ORDER BY space, key LIMIT ?4)
+       ORDER BY 8, 1 LIMIT ?4`,
+      after?.space ?? "",
+      after?.key ?? EMPTY_KEY,
+      revision,
+      SNAPSHOT_ROWS,
+    );
+  }
+
+  /** Begins the restore of a snapshot, forgetting one that was not finished. */
+  stageBegin(): void {
+    this.#sql.all("DELETE FROM staging");
+  }
+
+  stage(records: readonly SpacedRecord[]): void {
+    for (const { space, record } of records) {
+      this.#sql.all(
+        `INSERT INTO staging (space, key, value, create_revision, mod_revision, version, lease, checksum)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        space,
+        record.key,
+        record.value,
+        record.createRevision,
+        record.modRevision,
+        record.version,
+        record.lease,
+        this.#sum(space, record),
+      );
+    }
+  }
+
+  stagedCount(): number {
+    return Number(this.#sql.all("SELECT count(*) FROM staging")[0]?.[0] ?? 0);
+  }
+
+  /** Puts what was staged in the place of everything there was, and goes on above `revision`. The log is kept. */
+  stageCommit(revision: number): void {
+    this.clear(revision);
+    this.#sql.all("INSERT INTO records SELECT * FROM staging");
+    this.#sql.all("DELETE FROM staging");
   }
 
   saveCheckpoint(parts: string[]): void {
@@ -340,47 +428,9 @@ export class SqliteBackend implements Backend {
 
 const encoder = new TextEncoder();
 
-/** The text of a commit that is hashed and logged: an array, so that no key order can vary. */
-export function canonicalText(commit: {
-  revision: number;
-  at: number;
-  command: string;
-  caller: Caller;
-  requestId: string | null;
-  changes: Change[];
-}): string {
-  return JSON.stringify([
-    commit.revision,
-    commit.at,
-    commit.command,
-    commit.caller.principal,
-    commit.caller.source,
-    commit.caller.dialect,
-    commit.requestId,
-    commit.changes.map((change) => [change.space, toBinaryString(change.key), change.after ? 1 : 0]),
-  ]);
-}
-
-type Canonical = [number, number, string, string, string, string, string | null, [string, string, 0 | 1][]];
-
-function parseCanonical(canonical: string): Omit<LogRow, "canonical" | "content" | "hash"> {
-  const [revision, at, command, principal, source, dialect, requestId, changes] = JSON.parse(canonical) as Canonical;
-  return {
-    revision,
-    at,
-    command,
-    caller: { principal, source, dialect },
-    requestId,
-    changes: changes.map(([space, key, put]): LoggedChange => ({
-      space,
-      key: fromBinaryString(key),
-      type: put ? "put" : "delete",
-    })),
-  };
-}
-
 function bytes(value: SqlValue | undefined): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  // An empty blob comes without memory behind it: zlib takes that for a fresh start, and a binding for NULL.
+  if (value instanceof Uint8Array) return value.length > 0 ? value : new Uint8Array();
+  if (value instanceof ArrayBuffer) return value.byteLength > 0 ? new Uint8Array(value) : new Uint8Array();
   throw new HoldfastError("corrupt", "a stored byte string has another type");
 }

@@ -6,8 +6,8 @@
  */
 import { compareBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
-import type { Backend, Commit, LogRow } from "./backend.ts";
-import { canonicalText } from "./sqlite.sql.ts";
+import type { Backend, Commit, LogRow, SnapshotCursor, SnapshotPage } from "./backend.ts";
+import { canonicalText } from "./canonical.ts";
 import type { Change, Context, KeyRange, RangeOptions, Reader, Space, StoredRecord, Txn } from "./txn.ts";
 import { assertRevision, inRange, OverlayTxn } from "./txn.ts";
 
@@ -173,6 +173,12 @@ export class Store implements Reader {
     this.#backend.dropHistory(rows, reached);
     this.#compacted = reached;
     return reached === revision;
+  }
+
+  /** A part of all records as of a revision. Codes: `compacted`, `future_revision`. */
+  snapshotPage(revision: number, after: SnapshotCursor | null, bytesMax: number): SnapshotPage {
+    this.#assertReadable(revision);
+    return this.#backend.snapshotPage(revision, after, bytesMax);
   }
 
   /** Audit entries after `since`, oldest first. */

@@ -16,7 +16,8 @@ import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "../../ob
 import type { Outcome } from "../../objects/errors.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { Caller } from "../../objects/model.ts";
-import type { ExecuteInput, Failpoint, Namespace, NamespaceStatus } from "../../objects/namespace.ts";
+import type { ExecuteInput, Failpoint, Namespace, NamespaceStatus, SnapshotPart } from "../../objects/namespace.ts";
+import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.ts";
 import { gateOf } from "./admission.ts";
 import type { Gate } from "./admission.ts";
 import type { Bindings } from "./bindings.ts";
@@ -88,6 +89,26 @@ export class NamespaceClient {
 
   status(): Promise<Answer<NamespaceStatus>> {
     return this.#admitted(() => this.#call((stub) => stub.status(), true));
+  }
+
+  snapshotPage(cursor: { revision: number; after: SnapshotCursor } | null): Promise<Answer<SnapshotPart>> {
+    return this.#call((stub) => stub.snapshotPage(cursor) as Promise<Outcome<SnapshotPart>>, true);
+  }
+
+  restoreBegin(force: boolean): Promise<Answer<{ restore: number }>> {
+    return this.#call((stub) => stub.restoreBegin(force), false);
+  }
+
+  restoreStage(restore: number, records: SpacedRecord[]): Promise<Answer<null>> {
+    return this.#call((stub) => stub.restoreStage(restore, records), false);
+  }
+
+  restoreCommit(
+    restore: number,
+    origin: { namespace: string; revision: number; count: number },
+    options: { force: boolean; caller: Caller },
+  ): Promise<Answer<{ records: number }>> {
+    return this.#call((stub) => stub.restoreCommit(restore, origin, options), false);
   }
 
   async #admitted<T>(act: () => Promise<T>): Promise<T> {

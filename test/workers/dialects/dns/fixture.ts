@@ -30,6 +30,7 @@ export function instance(id: string, address: string, overrides: Partial<Registe
     reach: "direct",
     origin: "api",
     extra: {},
+    renewedAt: 0,
     registeredAt: 0,
     createRevision: 1,
     modRevision: 1,
