@@ -264,7 +264,7 @@ export class Core {
       this.backend.stageCommit(floor);
       this.store.reload();
       // Whoever holds a lease has had no chance to renew it here: all of them begin anew.
-      this.backend.setMeta(DIRTY, "1");
+      this.backend.setMeta(RENEWED_UNTIL, String(now));
       this.#commit("snapshot.restore", caller, undefined, now, (txn) => restoredSpace.put(txn, ["last"], origin));
     });
     this.feed.notifyAll();
@@ -274,7 +274,7 @@ export class Core {
   checkpoint(): void {
     this.#transaction(() => {
       this.backend.saveCheckpoint(packCheckpoint(this.deadlines.values()));
-      this.backend.setMeta(DIRTY, "0");
+      this.backend.setMeta(RENEWED_UNTIL, "");
     });
     this.#dirty = false;
     this.#checkpointAt = null;
@@ -298,13 +298,15 @@ export class Core {
       after = records.at(-1)?.key;
       if (records.length < 1000) break;
     }
-    const wasDirty = this.backend.meta(DIRTY) === "1";
     for (const [key, deadlineAt, extensions] of unpackCheckpoint(this.backend.loadCheckpoint())) {
       this.deadlines.restore(key, deadlineAt, extensions);
     }
     this.#pulledChanged = true;
     // Ended without a last checkpoint: renewals were acknowledged of which nothing is written.
-    if (wasDirty && this.deadlines.extend(now)) this.checkpoint();
+    const renewedUntil = this.backend.meta(RENEWED_UNTIL) ?? "";
+    if (renewedUntil === "") return;
+    this.deadlines.assure(Math.min(now, Number(renewedUntil)));
+    this.checkpoint();
   }
 
   #run(call: Call, now: number, isFull: boolean): Result<unknown> {
@@ -390,8 +392,10 @@ export class Core {
 
   #renewInstance(name: InstanceName, now: number): boolean {
     const key = instanceTimerKey(name.service, name.id);
+    const promisedAt = this.deadlines.get(key)?.deadlineAt;
     const entry = this.deadlines.renew(key, now);
     if (!entry) return false;
+    if (entry.deadlineAt === promisedAt) return true;
     if (this.#suspects.has(key)) this.#revived.set(key, { service: name.service, id: name.id });
     this.#soil(now);
     return true;
@@ -424,8 +428,9 @@ export class Core {
   #soil(now: number): void {
     if (this.#dirty) return;
     this.#dirty = true;
-    this.backend.setMeta(DIRTY, "1");
     this.#checkpointAt = now + Math.max(CHECKPOINT_MS, this.deadlines.size / LEASES_PER_CHECKPOINT_MS);
+    // No renewal is later than this that no checkpoint tells: by then there is one, or nothing runs any more.
+    this.backend.setMeta(RENEWED_UNTIL, String(this.#checkpointAt + LATE_MS));
   }
 
   #clearSuspects(now: number): void {
@@ -510,7 +515,8 @@ export class Core {
   }
 }
 
-const DIRTY = "lease_dirty";
+/** While there are renewals that no checkpoint tells: until when there may be; else empty. */
+const RENEWED_UNTIL = "renewed_until";
 /** Where the present contents came from. */
 const restoredSpace = new JsonSpace<{ namespace: string; revision: number }>("restored");
 /** How often a suspect is looked at again, at most. */

@@ -1,8 +1,8 @@
 /**
  * The packed form in which deadlines survive the object's memory: a few rows for all of them, never one each.
  *
- * Each entry is what the records do not say: the deadline to which renewals moved it, and how often a restart stood in
- * for a renewal. Entries that say no more than the records are left out.
+ * Each entry is what the records do not say: the deadline to which renewals moved it, and how often an outage stood in for
+ * a renewal.
  */
 import type { Deadline } from "./deadlines.ts";
 

@@ -31,14 +31,14 @@ export interface Deadline {
   readonly kind: TimerKind;
   ttlMs: number;
   deadlineAt: number;
-  /** Extensions by restarts and stalls since the last real renewal. */
+  /** Extensions by outages and stalls since the last real renewal. */
   extensions: number;
   /** Where the heap has it. */
   queuedAt: number;
   removed: boolean;
 }
 
-/** So often may a restart or a stall stand in for a renewal: never less than promised, never immortal. */
+/** So often may an outage or a stall stand in for a renewal. */
 export const EXTENSIONS_MAX = 3;
 
 export class Deadlines {
@@ -111,8 +111,18 @@ export class Deadlines {
   }
 
   /**
-   * The owner was away, or time jumped: who could not renew meanwhile gets a full duration, but not for ever.
-   * Answers whether any deadline moved.
+   * Renewals up to `renewedAt` may have been acknowledged of which nothing is known: every deadline is as if each had been
+   * renewed then. No promise is broken by it, and what nobody renewed goes a little later.
+   */
+  assure(renewedAt: number): void {
+    for (const entry of this.#byKey.values()) {
+      if (isRenewable(entry.kind)) entry.deadlineAt = Math.max(entry.deadlineAt, renewedAt + entry.ttlMs);
+    }
+  }
+
+  /**
+   * The owner was away, or time jumped: who could not renew meanwhile gets a full duration, as from a new leader of etcd,
+   * but not again and again. Answers whether any deadline moved.
    */
   extend(nowAt: number): boolean {
     let moved = false;
@@ -123,7 +133,6 @@ export class Deadlines {
       entry.extensions++;
       moved = true;
     }
-    if (moved) this.#rebuild();
     return moved;
   }
 

@@ -64,15 +64,19 @@ const SCHEMA_VERSION = "1";
 const CANONICAL_CHARS_MAX = 500_000;
 const COLUMNS = "key, value, create_revision, mod_revision, version, lease, checksum";
 const SNAPSHOT_ROWS = 500;
-const EMPTY_KEY = new Uint8Array();
+const EMPTY = new Uint8Array();
 const EMPTY_HASH = new Uint8Array(32);
 
 export class SqliteBackend implements Backend {
-  readonly #sql: SqlDatabase;
+  readonly #sql: { all(query: string, ...bindings: SqlValue[]): SqlValue[][] };
+  readonly #database: SqlDatabase;
   readonly #checksum: Checksum;
 
   constructor(sql: SqlDatabase, checksum: Checksum) {
-    this.#sql = sql;
+    // An empty array may have no memory behind it, which some bindings take for NULL.
+    const whole = (value: SqlValue): SqlValue => (value instanceof Uint8Array && value.length === 0 ? EMPTY : value);
+    this.#sql = { all: (query, ...bindings) => sql.all(query, ...bindings.map(whole)) };
+    this.#database = sql;
     this.#checksum = checksum;
     for (const statement of SCHEMA) sql.all(statement);
     const version = this.meta("schema_version");
@@ -339,7 +343,7 @@ export class SqliteBackend implements Backend {
          ORDER BY space, key LIMIT ?4)
        ORDER BY 8, 1 LIMIT ?4`,
       after?.space ?? "",
-      after?.key ?? EMPTY_KEY,
+      after?.key ?? EMPTY,
       revision,
       SNAPSHOT_ROWS,
     );
@@ -399,7 +403,7 @@ export class SqliteBackend implements Backend {
   }
 
   sizeBytes(): number {
-    return this.#sql.sizeBytes();
+    return this.#database.sizeBytes();
   }
 
   #record(space: Space, row: SqlValue[]): StoredRecord {

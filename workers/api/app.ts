@@ -149,7 +149,10 @@ function methodsOf(path: string): string[] {
   const found = routes.filter(({ path: pattern }) => {
     const parts = pattern.slice(1).split("/");
     if (parts.at(-1) === "{key+}") return segments[0] === "kv" && segments.length > 1;
-    return parts.length === segments.length && parts.every((part, at) => part.startsWith("{") || part === segments[at]);
+    return (
+      parts.length === segments.length &&
+      parts.every((part, at) => (part.startsWith("{") ? segments[at] !== "" : part === segments[at]))
+    );
   });
   return isBelow ? [...new Set(found.map(({ method }) => method.toUpperCase()))] : [];
 }
