@@ -17,8 +17,8 @@ import { problemOf } from "../request/problem.ts";
 import { keyOutput, recordOutput } from "./convert.ts";
 import { flag, REVISION_MAX, route, whole, words } from "./route.ts";
 
-/** One wait at the owner; after it a mark tells how far was looked. */
-const WAIT_MS = 20_000;
+/** One wait at the owner; after it a mark tells how far was looked, and whether the reader is still there. */
+const WAIT_MS = 10_000;
 /** Of one batch: what a reader may have unread is bounded by it. */
 const BATCH_EVENTS = 200;
 const UNREAD_MAX_MS = 60_000;
