@@ -86,7 +86,7 @@ export class Edge implements AsyncDisposable {
   async ask(path: string, asked: Asked = {}): Promise<Reply> {
     const response = await this.request(path, asked);
     const text = await response.text();
-    const isJson = /[/+]json$/.test(response.headers.get("content-type")?.split(";")[0] ?? "");
+    const isJson = /[/+-]json$/.test(response.headers.get("content-type")?.split(";")[0] ?? "");
     return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
   }
 
@@ -100,11 +100,11 @@ export class Edge implements AsyncDisposable {
   }
 
   /** Asks again until the answer is as wanted; ends with the last one after ten seconds. */
-  async until(path: string, isWanted: (reply: Reply) => boolean): Promise<Reply> {
+  async until(path: string, isWanted: (reply: Reply) => boolean | Promise<boolean>): Promise<Reply> {
     const deadline = performance.now() + 10_000;
     for (;;) {
       const reply = await this.api(path);
-      if (isWanted(reply) || performance.now() > deadline) return reply;
+      if ((await isWanted(reply)) || performance.now() > deadline) return reply;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
