@@ -1,0 +1,25 @@
+/** All benchmarks by name. */
+import type { Row } from "./measure.ts";
+import { kvPut, register, resolve, route } from "./scenarios/requests.ts";
+import { memory, overload, start } from "./scenarios/limits.ts";
+import { changeVisible, heartbeats, watchFanout } from "./scenarios/registry.ts";
+
+export interface BenchOptions {
+  /** Of one round of one side. */
+  seconds: number;
+}
+
+export type Scenario = (options: BenchOptions) => Promise<Row[]>;
+
+export const scenarios: Record<string, Scenario> = {
+  start,
+  resolve,
+  "kv-put": kvPut,
+  register,
+  route,
+  heartbeats,
+  "watch-fanout": watchFanout,
+  "change-visible": changeVisible,
+  overload,
+  memory,
+};

@@ -1,0 +1,189 @@
+/** Requests a second at 64 connections, beside a Worker that does next to nothing. */
+import { fork, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { LoadOptions } from "../load.ts";
+import type { Row } from "../measure.ts";
+import { compare, load, ratioRow } from "../measure.ts";
+import type { BenchOptions } from "../scenarios.ts";
+import { Holdfast, startYardsticks } from "../servers.ts";
+
+const ROUNDS = 5;
+const CONNECTIONS = 64;
+
+export async function resolve({ seconds }: BenchOptions): Promise<Row[]> {
+  await using yardsticks = await startYardsticks("");
+  await using holdfast = await Holdfast.start();
+  await holdfast.fill("small", 10, 10);
+  await holdfast.fill("large", 100_000, 100);
+  const empty = get(yardsticks.origin, "/empty", seconds, {});
+  const rows: Row[] = [];
+  // The namespace grows ten thousand times over; the service that is asked for has ten instances in both.
+  await holdfast.fill("large", 10, 10);
+  for (const [namespace, size] of [
+    ["small", 10],
+    ["large", 100_000],
+  ] as const) {
+    const path = holdfast.path(namespace, "/resolve/s0");
+    const subject = get(holdfast.origin, path, seconds, holdfast.headers);
+    rows.push(
+      ratioRow(
+        `resolve-${size}`,
+        await compare(
+          ROUNDS,
+          () => load(subject),
+          () => load(empty),
+        ),
+        "empty Worker",
+        0.75,
+      ),
+    );
+  }
+  return rows;
+}
+
+export async function kvPut({ seconds }: BenchOptions): Promise<Row[]> {
+  await using yardsticks = await startYardsticks("");
+  await using holdfast = await Holdfast.start();
+  let round = 0;
+  const subject = (): LoadOptions => ({
+    ...get(holdfast.origin, holdfast.path("bench", "/kv/key-{n}"), seconds, holdfast.headers),
+    method: "PUT",
+    body: "a value of some thirty bytes {n}",
+    from: 1_000_000 * ++round,
+  });
+  const rpc = {
+    ...get(yardsticks.origin, "/rpc", seconds, {}),
+    method: "PUT",
+    body: "a value of some thirty bytes {n}",
+  };
+  const rows = [
+    ratioRow(
+      "kv-put",
+      await compare(
+        ROUNDS,
+        () => load(subject()),
+        () => load(rpc),
+      ),
+      "no-op RPC",
+      0.8,
+    ),
+  ];
+  const etcd = await startEtcd();
+  if (etcd === null) return rows;
+  const key = Buffer.from("key").toString("base64");
+  const put = {
+    ...get(etcd.origin, "/v3/kv/put", seconds, {}),
+    method: "POST",
+    body: `{"key":"${key}","value":"${key}"}`,
+  };
+  try {
+    rows.push(
+      ratioRow(
+        "kv-put-etcd",
+        await compare(
+          3,
+          () => load(subject()),
+          () => load(put),
+        ),
+        "etcd JSON put",
+        null,
+      ),
+    );
+  } finally {
+    etcd.stop();
+  }
+  return rows;
+}
+
+export async function register({ seconds }: BenchOptions): Promise<Row[]> {
+  await using yardsticks = await startYardsticks("");
+  await using holdfast = await Holdfast.start();
+  const body = '{"address":"192.0.2.1","port":8080,"ttl":60,"tags":["v1"]}';
+  let round = 0;
+  const subject = (): LoadOptions => ({
+    ...get(holdfast.origin, holdfast.path("bench", "/services/web/instances/i{n}"), seconds, holdfast.headers),
+    method: "PUT",
+    body,
+    from: 1_000_000 * ++round,
+  });
+  const rpc = { ...get(yardsticks.origin, "/rpc", seconds, {}), method: "PUT", body };
+  return [
+    ratioRow(
+      "register",
+      await compare(
+        ROUNDS,
+        () => load(subject()),
+        () => load(rpc),
+      ),
+      "no-op RPC",
+      0.8,
+    ),
+  ];
+}
+
+export async function route({ seconds }: BenchOptions): Promise<Row[]> {
+  const upstream = fork(fileURLToPath(new URL("../upstream.ts", import.meta.url)));
+  const [port] = (await once(upstream, "message")) as [number];
+  try {
+    await using yardsticks = await startYardsticks(`http://127.0.0.1:${port}`);
+    await using holdfast = await Holdfast.start();
+    const instance = { address: "127.0.0.1", port };
+    await (await holdfast.ask("PUT", holdfast.path("default", "/services/bench/instances/a"), instance)).arrayBuffer();
+    const subject = get(holdfast.origin, "/route/bench/x", seconds, holdfast.headers);
+    const pass = get(yardsticks.origin, "/x", seconds, {});
+    return [
+      ratioRow(
+        "route",
+        await compare(
+          ROUNDS,
+          () => load(subject),
+          () => load(pass),
+        ),
+        "Worker with fetch",
+        0.8,
+      ),
+    ];
+  } finally {
+    upstream.disconnect();
+  }
+}
+
+function get(origin: string, path: string, seconds: number, headers: Record<string, string>): LoadOptions {
+  return { origin, method: "GET", path, headers, connections: CONNECTIONS, seconds };
+}
+
+/** Null when there is no etcd on this machine. */
+async function startEtcd(): Promise<{ origin: string; stop: () => void } | null> {
+  const binary = process.env["ETCD_BIN"] ?? "etcd";
+  if (spawnSync(binary, ["--version"]).status !== 0) return null;
+  const data = mkdtempSync(join(tmpdir(), "holdfast-bench-etcd-"));
+  const origin = "http://127.0.0.1:23790";
+  const urls = [
+    "--listen-client-urls",
+    origin,
+    "--advertise-client-urls",
+    origin,
+    "--listen-peer-urls",
+    "http://127.0.0.1:23800",
+  ];
+  const child = spawn(binary, ["--data-dir", data, ...urls, "--log-level", "error"], { stdio: "ignore" });
+  for (let tries = 0; tries < 100; tries++) {
+    const isUp = await fetch(`${origin}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (isUp) break;
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  return {
+    origin,
+    stop: () => {
+      child.on("close", () => rmSync(data, { recursive: true, force: true }));
+      child.kill();
+    },
+  };
+}
