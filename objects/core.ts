@@ -134,16 +134,24 @@ export class Core {
     return this.#settings;
   }
 
-  /** Runs a batch; each call has its own result. Throws StorageFailure, after which this core must not be used. */
-  execute(calls: readonly Call[], now: number): Result<unknown>[] {
-    const results = this.#batch(now, () => {
+  /**
+   * Runs a batch; each call has its own result. When `isLate` says so after a call, the rest is left for the next batch.
+   * Throws StorageFailure, after which this core must not be used.
+   */
+  execute(calls: readonly Call[], now: number, isLate: () => boolean = () => false): Result<unknown>[] {
+    const results: Result<unknown>[] = [];
+    this.#batch(now, () => {
       this.#expire(now);
       const isFull = this.backend.sizeBytes() > this.#ports.sizeMax;
-      return calls.map((call) => this.#run(call, now, isFull));
+      for (const call of calls) {
+        results.push(this.#run(call, now, isFull));
+        if (isLate()) break;
+      }
     });
     // A registration is a sign of life, even when it changes nothing.
-    calls.forEach(({ command, input }, index) => {
-      if (!results[index]!.ok) return;
+    results.forEach(({ ok }, index) => {
+      if (!ok) return;
+      const { command, input } = calls[index]!;
       if (command === "registry.register") this.#renewInstance(input as InstanceName, now);
       if (command === "registry.registerMany")
         for (const name of input as InstanceName[]) this.#renewInstance(name, now);

@@ -3,6 +3,7 @@
  */
 import { assertEgress, parseEgressPolicy } from "../objects/egress.ts";
 import type { EgressTarget } from "../objects/egress.ts";
+import { utf8 } from "../objects/bytes.ts";
 import { HoldfastError } from "../objects/errors.ts";
 import type { Caller } from "../objects/model.ts";
 import { DIRECTORY_NAME } from "../objects/directory.ts";
@@ -13,13 +14,14 @@ import { routeRequest } from "./gateway/gateway.ts";
 import type { RouteTarget } from "./gateway/match.ts";
 import { parseRouteHost, parseRoutePath } from "./gateway/match.ts";
 import type { Bindings } from "./request/bindings.ts";
+import { isFull, tooManyWaiting } from "./request/admission.ts";
 import { callerOf, sourceOf } from "./request/caller.ts";
 import { refusedBySize } from "./request/limits.ts";
 import { DEFAULT_NAMESPACE, isNamespace, locate } from "./request/namespace.ts";
-import { NamespaceClient } from "./request/namespace-client.ts";
-import { problemResponse } from "./request/problem.ts";
+import { NamespaceClient, objectName } from "./request/namespace-client.ts";
+import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
-import { EdgeResolver } from "./resolver/resolver.ts";
+import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
 
 export { Directory } from "../objects/directory.ts";
 export { Namespace } from "../objects/namespace.ts";
@@ -28,11 +30,18 @@ export { Prober } from "../objects/prober.ts";
 /** `/api/v1/namespaces/<ns>/resolve/<name>[?…]`, raw. */
 const RESOLVE = /^\/api\/v1\/namespaces\/([^/?]+)\/resolve\/([^/?]+)(\?.*)?$/;
 
+/** The same as a whole URL, when nothing in it is encoded: host, namespace, name, query. */
+const RESOLVE_URL = /^https?:\/\/([^/:]+)(?::\d+)?\/api\/v1\/namespaces\/([a-z0-9_-]+)\/resolve\/([^/?%]+)(\?.*)?$/;
+
+/** `…/api/v1/namespaces/<ns>/…`, raw; what is answered from the cache is not refused. */
+const NAMESPACED = /^[^?]*?\/api\/v1\/namespaces\/([^/?]+)\/(?!resolve\/)/;
+
 /** Nothing but errors of our own becomes a problem; the rest is a bug, told without its details. */
 export default {
   async fetch(request, env, context): Promise<Response> {
     try {
-      return refusedBySize(request) ?? (await answer(request, env, context));
+      const kept = request.method === "GET" ? resolvedBefore(request, env, context) : null;
+      return kept ?? refusedByLoad(request, env) ?? refusedBySize(request) ?? (await answer(request, env, context));
     } catch (error) {
       if (error instanceof HoldfastError) return problemResponse(error);
       console.error("unhandled", error);
@@ -40,6 +49,27 @@ export default {
     }
   },
 } satisfies ExportedHandler<Bindings>;
+
+/** The hottest path: an answer that was given before and still holds. Everything else of it goes the ordinary way. */
+function resolvedBefore(request: Request, env: Bindings, context: ExecutionContext): Response | null {
+  const asked = RESOLVE_URL.exec(request.url);
+  if (!asked) return null;
+  const rendered = renderedBefore(env, context, asked[2]!, asked[3]!, asked[4] ?? "");
+  // A host that names a service is the gateway's, whatever its path looks like.
+  if (!rendered || asked[1]!.endsWith(domainOf(env))) return null;
+  callerOf(request, env, "api");
+  return new Response(rendered.body, rendered);
+}
+
+/** Under overload refusing has to cost next to nothing: it comes before anything else, with an answer made once. */
+function refusedByLoad(request: Request, env: Bindings): Response | null {
+  const namespaced = NAMESPACED.exec(request.url);
+  if (!namespaced || !isFull(objectName(env, namespaced[1]!))) return null;
+  return new Response(REFUSAL, { status: 503, headers: REFUSAL_HEADERS });
+}
+
+const REFUSAL = utf8(JSON.stringify(problemOf(tooManyWaiting()))) as Uint8Array<ArrayBuffer>;
+const REFUSAL_HEADERS = new Headers({ "content-type": PROBLEM_TYPE, "retry-after": "1", "cache-control": "no-store" });
 
 async function answer(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
   const { url } = request;
@@ -50,7 +80,7 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   const resolver = new EdgeResolver(env, context);
   const resolve = request.method === "GET" ? RESOLVE.exec(pathAndQuery) : null;
   if (resolve && prefixed === null) {
-    callerOf(request, new URL(url), env, "api");
+    callerOf(request, env, "api");
     const namespace = decoded("namespace", resolve[1]!);
     if (!isNamespace(namespace)) throw new HoldfastError("not_found", `"${namespace}" is not a namespace`);
     const service = decoded("name", resolve[2]!);
@@ -59,8 +89,8 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
 
   const parsed = new URL(url);
   const route = routeOf(request, parsed, env, prefixed, pathAndQuery);
-  if (route) return gateway(request, parsed, env, resolver, route);
-  if (pathAndQuery.startsWith("/dns-query")) return dns(request, parsed, env, resolver, prefixed);
+  if (route) return gateway(request, env, resolver, route);
+  if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
   if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", parsed).href, 302);
   if (!pathAndQuery.startsWith("/api/"))
     throw new HoldfastError("not_found", `nothing is served at ${parsed.pathname}`);
@@ -68,7 +98,7 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   const isPublic = pathAndQuery === "/api/openapi.json" || pathAndQuery === "/api/docs";
   const caller: Caller = isPublic
     ? { principal: "anonymous", source: sourceOf(request, env), dialect: "api" }
-    : callerOf(request, parsed, env, "api");
+    : callerOf(request, env, "api");
   return api.fetch(
     request,
     { platform: env, caller, resolver, ...(env.HOLDFAST_TEST && { failpoint: failpointOf(request) }) },
@@ -100,14 +130,8 @@ function routeOf(
   return parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
 }
 
-function gateway(
-  request: Request,
-  url: URL,
-  env: Bindings,
-  resolver: EdgeResolver,
-  target: RouteTarget,
-): Promise<Response> {
-  callerOf(request, url, env, "gateway");
+function gateway(request: Request, env: Bindings, resolver: EdgeResolver, target: RouteTarget): Promise<Response> {
+  callerOf(request, env, "gateway");
   return routeRequest(request, target, {
     resolver,
     fetch,
@@ -120,14 +144,8 @@ function gateway(
   });
 }
 
-function dns(
-  request: Request,
-  url: URL,
-  env: Bindings,
-  resolver: EdgeResolver,
-  prefixed: string | null,
-): Promise<Response> {
-  callerOf(request, url, env, "dns");
+function dns(request: Request, env: Bindings, resolver: EdgeResolver, prefixed: string | null): Promise<Response> {
+  callerOf(request, env, "dns");
   return handleDnsQuery(request, {
     resolver,
     domains: [domainOf(env)],

@@ -73,12 +73,12 @@ export class Holdfast {
   }
 
   /** `count` instances, `perService` to a service. */
-  async fill(namespace: string, count: number, perService: number, ttl?: number): Promise<void> {
+  async fill(namespace: string, count: number, perService: number, ttl?: number, prefix = "s"): Promise<void> {
     for (let from = 0; from < count; from += 1000) {
       const instances = Array.from({ length: Math.min(1000, count - from) }, (_, at) => {
         const n = from + at;
         return {
-          service: `s${Math.floor(n / perService)}`,
+          service: `${prefix}${Math.floor(n / perService)}`,
           id: `i${n}`,
           address: `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`,
           port: 8080,

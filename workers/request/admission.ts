@@ -25,11 +25,13 @@ export class Gate {
     return this.#limit;
   }
 
+  get isFull(): boolean {
+    return this.#inFlight >= this.#limit;
+  }
+
   /** Throws `unavailable` when there is no place. Every `enter` is followed by one `leave`. */
   enter(): void {
-    if (this.#inFlight >= this.#limit) {
-      throw new HoldfastError("unavailable", "too many requests wait for this namespace", { limit: this.#limit }, 1000);
-    }
+    if (this.isFull) throw tooManyWaiting();
     this.#inFlight++;
   }
 
@@ -48,7 +50,16 @@ export class Gate {
   }
 }
 
+export function tooManyWaiting(): HoldfastError {
+  return new HoldfastError("unavailable", "too many requests wait for this namespace", undefined, 1000);
+}
+
 const gates = new Map<string, Gate>();
+
+/** Without making one. */
+export function isFull(objectName: string): boolean {
+  return gates.get(objectName)?.isFull ?? false;
+}
 
 export function gateOf(objectName: string): Gate {
   let gate = gates.get(objectName);

@@ -39,6 +39,11 @@ export interface CommandOptions {
 const ATTEMPTS = 3;
 const PAUSE_MS = 50;
 
+const datacenterOf = (env: Bindings): string => env.HOLDFAST_DATACENTER ?? "dc1";
+
+/** The name of a namespace's object. */
+export const objectName = (env: Bindings, namespace: string): string => `${namespace}@${datacenterOf(env)}`;
+
 export class NamespaceClient {
   readonly namespace: string;
   readonly datacenter: string;
@@ -49,8 +54,8 @@ export class NamespaceClient {
   constructor(env: Bindings, namespace: string) {
     this.#env = env;
     this.namespace = namespace;
-    this.datacenter = env.HOLDFAST_DATACENTER ?? "dc1";
-    this.#name = `${namespace}@${this.datacenter}`;
+    this.datacenter = datacenterOf(env);
+    this.#name = objectName(env, namespace);
     this.#gate = gateOf(this.#name);
   }
 

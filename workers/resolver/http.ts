@@ -25,10 +25,6 @@ export async function resolveOverHttp(
   service: string,
   search: string,
 ): Promise<Response> {
-  const kept = resolver.peek(client.namespace, service);
-  const rendered = kept?.cached.rendered.get(search);
-  if (rendered) return new Response(rendered.body, rendered);
-
   assertName("name", service);
   const params = new URLSearchParams(search);
   for (const name of params.keys()) if (!PARAMETERS.has(name)) throw invalid(name, "is not a parameter of resolve");

@@ -44,17 +44,22 @@ export class NamespaceViews {
     return this.ageMs(cached, nowAt) < NET_MS;
   }
 
+  /** The feed waits: everything kept is as the owner has it. */
+  isVouchedFor(nowAt: number): boolean {
+    return this.#waitingSince !== null && nowAt - this.#waitingSince < WAIT_MS + OVERDUE_MS;
+  }
+
   /** Since when the view has not been known to be current; 0 while the feed vouches for it. */
   ageMs(cached: CachedView, nowAt: number): number {
-    if (this.#waitingSince !== null && nowAt - this.#waitingSince < WAIT_MS + OVERDUE_MS) return 0;
+    if (this.isVouchedFor(nowAt)) return 0;
     return nowAt - Math.max(cached.readAt, this.#confirmedAt);
   }
 
   /** Starts the feed, unless one runs; `carry` keeps it alive beyond the request. */
-  keepFed(client: NamespaceClient, carry: (work: Promise<unknown>) => void): void {
+  keepFed(clientOf: () => NamespaceClient, carry: (work: Promise<unknown>) => void): void {
     if (this.#since === null || this.#running) return;
     this.#running = true;
-    carry(this.#feed(client, this.#since));
+    carry(this.#feed(clientOf(), this.#since));
   }
 
   /** Reads a view from the owner, all its pages, and keeps it. */

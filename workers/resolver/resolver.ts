@@ -7,7 +7,7 @@ import type { Bindings } from "../request/bindings.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import { NamespaceViews } from "./namespace-views.ts";
 import type { ResolvedView, ResolveOptions, Resolver } from "./types.ts";
-import type { CachedView } from "./view-cache.ts";
+import type { CachedView, Rendered } from "./view-cache.ts";
 
 /** An answer older than this is no longer given when the owner is out of reach. */
 const STALE_MAX_MS = 3_600_000;
@@ -19,6 +19,27 @@ const views = new Map<string, NamespaceViews>();
 export interface ResolvedEntry extends ResolvedView {
   /** Where answers made from the view are kept. */
   cached: CachedView;
+}
+
+/** What was answered to the same query before, if it still holds. Asks nobody, and makes nothing new. */
+export function renderedBefore(
+  env: Bindings,
+  context: { waitUntil(work: Promise<unknown>): void },
+  namespace: string,
+  service: string,
+  search: string,
+): Rendered | undefined {
+  const known = views.get(namespace);
+  if (known === undefined) return undefined;
+  const nowAt = Date.now();
+  const cached = known.cache.get(service, nowAt);
+  const rendered = cached?.rendered.get(search);
+  if (rendered === undefined || !known.isVouchedFor(nowAt)) return undefined;
+  known.keepFed(
+    () => new NamespaceClient(env, namespace),
+    (work) => context.waitUntil(work),
+  );
+  return rendered;
 }
 
 /** One request's access to the isolate's views. */
@@ -37,7 +58,7 @@ export class EdgeResolver implements Resolver {
     const nowAt = Date.now();
     const cached = views.cache.get(service, nowAt);
     if (cached === undefined) return undefined;
-    views.keepFed(this.#client(namespace), this.#carry);
+    views.keepFed(() => this.#client(namespace), this.#carry);
     return views.isCurrent(cached, nowAt) ? entry(cached, views.ageMs(cached, nowAt), false) : undefined;
   }
 
@@ -49,7 +70,7 @@ export class EdgeResolver implements Resolver {
     const client = this.#client(namespace);
     try {
       const cached = await views.read(client, service, isStrong);
-      views.keepFed(client, this.#carry);
+      views.keepFed(() => client, this.#carry);
       return entry(cached, 0, false);
     } catch (error) {
       const last = views.cache.peek(service);

@@ -17,17 +17,16 @@ const CONNECTIONS = 64;
 export async function resolve({ seconds }: BenchOptions): Promise<Row[]> {
   await using yardsticks = await startYardsticks("");
   await using holdfast = await Holdfast.start();
-  await holdfast.fill("small", 10, 10);
   await holdfast.fill("large", 100_000, 100);
   const empty = get(yardsticks.origin, "/empty", seconds, {});
   const rows: Row[] = [];
-  // The namespace grows ten thousand times over; the service that is asked for has ten instances in both.
-  await holdfast.fill("large", 10, 10);
+  // The namespace is ten thousand times as large; the service that is asked for has ten instances in both.
+  for (const namespace of ["small", "large"]) await holdfast.fill(namespace, 10, 10, undefined, "asked");
   for (const [namespace, size] of [
     ["small", 10],
     ["large", 100_000],
   ] as const) {
-    const path = holdfast.path(namespace, "/resolve/s0");
+    const path = holdfast.path(namespace, "/resolve/asked0");
     const subject = get(holdfast.origin, path, seconds, holdfast.headers);
     rows.push(
       ratioRow(
