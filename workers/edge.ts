@@ -73,7 +73,9 @@ const REFUSAL_HEADERS = new Headers({ "content-type": PROBLEM_TYPE, "retry-after
 
 async function answer(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
   const { url } = request;
-  const { namespace: prefixed, pathAndQuery } = locate(url.slice(url.indexOf("/", url.indexOf("//") + 2)));
+  const hosted = hostedRoute(url, env);
+  if (hosted) return gateway(request, env, new EdgeResolver(env, context), hosted);
+  const { namespace: prefixed, pathAndQuery } = locate(rawPathAndQuery(url));
   if (pathAndQuery === "/health/live") return new Response("ok\n");
   if (pathAndQuery === "/health/ready") return ready(env);
 
@@ -87,13 +89,11 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
     return resolveOverHttp(resolver, new NamespaceClient(env, namespace), service, resolve[3] ?? "");
   }
 
-  const parsed = new URL(url);
-  const route = routeOf(request, parsed, env, prefixed, pathAndQuery);
+  const route = parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
   if (route) return gateway(request, env, resolver, route);
   if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
-  if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", parsed).href, 302);
-  if (!pathAndQuery.startsWith("/api/"))
-    throw new HoldfastError("not_found", `nothing is served at ${parsed.pathname}`);
+  if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", url).href, 302);
+  if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");
   // The document describes the API and tells nothing about what is stored.
   const isPublic = pathAndQuery === "/api/openapi.json" || pathAndQuery === "/api/docs";
   const caller: Caller = isPublic
@@ -118,16 +118,11 @@ async function ready(env: Bindings): Promise<Response> {
   }
 }
 
-function routeOf(
-  request: Request,
-  url: URL,
-  env: Bindings,
-  prefixed: string | null,
-  pathAndQuery: string,
-): RouteTarget | null {
-  const named = parseRouteHost(request.headers.get("host") ?? url.host, domainOf(env));
-  if (named) return { ...named, path: url.pathname + url.search, prefix: "" };
-  return parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
+/** Behind a host that names a service the whole path is the service's, also one that begins like ours. */
+function hostedRoute(url: string, env: Bindings): RouteTarget | null {
+  const host = HOST.exec(url)?.[1] ?? "";
+  const named = host.includes(".") ? parseRouteHost(host, domainOf(env)) : null;
+  return named && { ...named, path: rawPathAndQuery(url), prefix: "" };
 }
 
 function gateway(request: Request, env: Bindings, resolver: EdgeResolver, target: RouteTarget): Promise<Response> {
@@ -176,6 +171,12 @@ function failpointOf(request: Request): Failpoint {
     ...(delayMs > 0 && { delayMs }),
     ...((abort === "before_commit" || abort === "after_commit") && { abort }),
   };
+}
+
+const HOST = /^https?:\/\/([^/]+)/;
+
+function rawPathAndQuery(url: string): string {
+  return url.slice(url.indexOf("/", url.indexOf("//") + 2));
 }
 
 function domainOf(env: Bindings): string {

@@ -17,7 +17,7 @@ export type EgressGuard = (target: { protocol: string; host: string; port: numbe
 export interface Exchange {
   method: string;
   pathAndQuery: string;
-  headers: Headers;
+  headers: Record<string, string>;
   upload: Upload | null;
   deadline: Deadline;
   fetch: typeof fetch;
