@@ -1,4 +1,5 @@
 /** Byte strings: order, ranges and text forms. Keys and values of the store are `Uint8Array`. */
+import { Buffer } from "node:buffer";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -52,7 +53,9 @@ export function fromBinaryString(binary: string): Uint8Array {
   return bytes;
 }
 
-export const toBase64 = (bytes: Uint8Array): string => btoa(toBinaryString(bytes));
+/** In one step: values may be large, and copies of them are what memory grows by. */
+export const toBase64 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 
 /** Throws a `SyntaxError`-like DOMException on malformed input; callers turn it into their own error. */
 export const fromBase64 = (base64: string): Uint8Array => fromBinaryString(atob(base64));

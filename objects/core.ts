@@ -77,6 +77,8 @@ export interface ChangesInput {
   since: number;
   ranges: WatchRange[];
   limit?: number | undefined;
+  /** The batch ends with the first revision with which it has so many bytes. */
+  bytesMax?: number | undefined;
   /** Answer the record before each change too. */
   previous?: boolean | undefined;
   /** Answer keys only. */
@@ -90,6 +92,8 @@ export interface Changes {
 }
 
 const EVENTS_MAX = 1000;
+/** Far below what one RPC carries. */
+const EVENT_BYTES_MAX = 8 * 1024 * 1024;
 
 export class Core {
   readonly backend: SqliteBackend;
@@ -168,10 +172,11 @@ export class Core {
   }
 
   /** Events after a revision. Codes: `compacted`, `future_revision`. */
-  changes({ since, ranges, limit = EVENTS_MAX, previous = false, keysOnly = false }: ChangesInput): Changes {
+  changes(input: ChangesInput): Changes {
+    const { since, ranges, limit = EVENTS_MAX, bytesMax = EVENT_BYTES_MAX, previous = false, keysOnly = false } = input;
     if (!Number.isInteger(limit) || limit < 1 || limit > EVENTS_MAX)
       throw invalid("limit", `must be from 1 to ${EVENTS_MAX}`);
-    const batch = this.store.eventsSince(since, ranges, limit);
+    const batch = this.store.eventsSince(since, ranges, limit, bytesMax);
     if (previous && !keysOnly) return batch;
     const events = batch.events.map((event): StoreEvent => {
       const before = previous ? event.before : null;

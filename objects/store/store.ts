@@ -154,13 +154,13 @@ export class Store implements Reader {
    * The events after `since` in any of the ranges, in order, never splitting a revision. May stop early (at `limit`
    * events, or after a long scan): go on from the batch's revision. Codes: `compacted`, `future_revision`.
    */
-  eventsSince(since: number, ranges: WatchRange[], limit = 1000): EventBatch {
+  eventsSince(since: number, ranges: WatchRange[], limit = 1000, bytesMax = Infinity): EventBatch {
     assertRevision("since", since);
     if (since < this.#compacted) throw this.#compactedError(since);
     if (since > this.#revision) throw this.#futureError(since);
     const oldest = this.#recent[0]?.commit.revision;
-    if (oldest !== undefined && since >= oldest - 1) return this.#recentEvents(since, ranges, limit);
-    return this.#loggedEvents(since, ranges, limit);
+    if (oldest !== undefined && since >= oldest - 1) return this.#recentEvents(since, ranges, limit, bytesMax);
+    return this.#loggedEvents(since, ranges, limit, bytesMax);
   }
 
   /** Forgets history up to `revision`, at most `limit` commits at a time; true when it got there. */
@@ -230,22 +230,26 @@ export class Store implements Reader {
     }
   }
 
-  #recentEvents(since: number, ranges: WatchRange[], limit: number): EventBatch {
+  #recentEvents(since: number, ranges: WatchRange[], limit: number, bytesMax: number): EventBatch {
     const events: StoreEvent[] = [];
     let through = since;
+    let bytes = 0;
     for (let i = this.#recent.length - (this.#revision - since); i < this.#recent.length; i++) {
       const { commit } = this.#recent[i]!;
       for (const { space, key, before, after } of commit.changes) {
-        if (matches(space, key, ranges)) events.push({ revision: commit.revision, space, key, record: after, before });
+        if (!matches(space, key, ranges)) continue;
+        events.push({ revision: commit.revision, space, key, record: after, before });
+        bytes += sizeOf(key, after, before);
       }
       through = commit.revision;
-      if (events.length >= limit) return { events, revision: through };
+      if (events.length >= limit || bytes >= bytesMax) return { events, revision: through };
     }
     return { events, revision: this.#revision };
   }
 
-  #loggedEvents(since: number, ranges: WatchRange[], limit: number): EventBatch {
+  #loggedEvents(since: number, ranges: WatchRange[], limit: number, bytesMax: number): EventBatch {
     const events: StoreEvent[] = [];
+    let bytes = 0;
     const rows = this.#backend.log(since, SCAN_COMMITS_MAX);
     for (const row of rows) {
       for (const { space, key, type } of row.changes) {
@@ -253,8 +257,9 @@ export class Store implements Reader {
         const record = type === "put" ? this.#backend.getAt(space, key, row.revision) : undefined;
         const before = this.#backend.replacedBy(space, key, row.revision);
         events.push({ revision: row.revision, space, key, record: record ?? null, before: before ?? null });
+        bytes += sizeOf(key, record, before);
       }
-      if (events.length >= limit) return { events, revision: row.revision };
+      if (events.length >= limit || bytes >= bytesMax) return { events, revision: row.revision };
     }
     return { events, revision: rows.length < SCAN_COMMITS_MAX ? this.#revision : rows.at(-1)!.revision };
   }
@@ -286,6 +291,11 @@ export class Store implements Reader {
     );
   }
 }
+
+type Maybe = StoredRecord | null | undefined;
+
+const sizeOf = (key: Uint8Array, record: Maybe, before: Maybe): number =>
+  key.length + (record?.value.length ?? 0) + (before?.value.length ?? 0);
 
 function matches(space: Space, key: Uint8Array, ranges: WatchRange[]): boolean {
   for (const range of ranges) if (range.space === space && inRange(key, range)) return true;

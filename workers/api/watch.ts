@@ -19,8 +19,8 @@ import { flag, REVISION_MAX, route, whole, words } from "./route.ts";
 
 /** One wait at the owner; after it a mark tells how far was looked, and whether the reader is still there. */
 const WAIT_MS = 10_000;
-/** Of one batch: what a reader may have unread is bounded by it. */
-const BATCH_EVENTS = 200;
+/** Of one batch: what a reader may have unread is bounded by it, and by one revision. */
+const BATCH = { limit: 200, bytesMax: 64 * 1024 };
 const UNREAD_MAX_MS = 60_000;
 const RETRY_MS = 1000;
 
@@ -48,9 +48,9 @@ export const watchRoutes = [
       const previous = query.previous ?? false;
       // The first look tells a revision that cannot be watched from as an ordinary error.
       const since = asked ?? (await client.status()).revision;
-      const first = await client.changes({ since, ranges: [range], limit: BATCH_EVENTS, previous });
+      const first = await client.changes({ since, ranges: [range], previous, ...BATCH });
       const events = streamOf(client, range, previous, first.value);
-      return new Response(paced(events, request.signal), {
+      return new Response(paced(events), {
         headers: {
           "content-type": "text/event-stream; charset=utf-8",
           "cache-control": "no-store",
@@ -75,7 +75,7 @@ async function* streamOf(
     for (;;) {
       if (batch.events.length > 0) yield batch.events.map(eventText).join("");
       else yield `id: ${batch.revision}\nevent: progress\ndata: {"revision":${batch.revision}}\n\n`;
-      const input = { since: batch.revision, ranges: [range], limit: BATCH_EVENTS, previous };
+      const input = { since: batch.revision, ranges: [range], previous, ...BATCH };
       batch = (await client.changes(input, WAIT_MS)).value;
     }
   } catch (error) {
@@ -97,45 +97,29 @@ function eventText(event: StoreEvent, index: number, events: StoreEvent[]): stri
 
 const errorText = (error: HoldfastError): string => `event: error\ndata: ${JSON.stringify(problemOf(error))}\n\n`;
 
-/** Takes a text from the source only when the reader has taken the one before. */
-function paced(source: AsyncGenerator<string>, signal: AbortSignal): ReadableStream<Uint8Array> {
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(
-    undefined,
-    { highWaterMark: 0 },
+/** A text is taken from the source when the reader has taken the one before. */
+function paced(source: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+  let unread: ReturnType<typeof setTimeout> | undefined;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        clearTimeout(unread);
+        const { done, value } = await source.next();
+        if (done) return controller.close();
+        controller.enqueue(utf8(value));
+        unread = setTimeout(() => {
+          controller.error(new Error("slow_consumer: nothing was read for a minute"));
+          void source.return(undefined);
+        }, UNREAD_MAX_MS);
+      },
+      async cancel() {
+        clearTimeout(unread);
+        await source.return(undefined);
+      },
+    },
     { highWaterMark: 0 },
   );
-  void pump(source, writable.getWriter(), signal);
-  return readable;
 }
-
-async function pump(
-  source: AsyncGenerator<string>,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
-  signal: AbortSignal,
-): Promise<void> {
-  const gone = new Promise<"gone">((resolve) => {
-    signal.addEventListener("abort", () => resolve("gone"), { once: true });
-    writer.closed.then(
-      () => resolve("gone"),
-      () => resolve("gone"),
-    );
-  });
-  try {
-    for (;;) {
-      const next = await Promise.race([source.next(), gone]);
-      if (next === "gone" || next.done) break;
-      const outcome = await Promise.race([writer.write(utf8(next.value)).then(() => "taken" as const), gone, unread()]);
-      if (outcome === "taken") continue;
-      if (outcome === "unread") await writer.abort(new Error("slow_consumer: nothing was read for a minute"));
-      return;
-    }
-    await writer.close();
-  } catch {
-    // The reader went away.
-  }
-}
-
-const unread = (): Promise<"unread"> => scheduler.wait(UNREAD_MAX_MS).then(() => "unread");
 
 function prefixRange(prefix: string): WatchRange {
   const from = utf8(prefix);

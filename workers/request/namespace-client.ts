@@ -140,6 +140,8 @@ export class NamespaceClient {
         }
         throw translated(error, isRepeatable);
       }
+      // Answers are plain data; what the runtime keeps of the call can go at once.
+      (outcome as Partial<Disposable>)[Symbol.dispose]?.();
       if (!outcome.ok) throw HoldfastError.fromValue(outcome.error);
       return { value: outcome.value, revision: outcome.revision };
     }

@@ -68,6 +68,7 @@ describe("start and stop", () => {
       HOLDFAST_DATACENTER: "dc1",
       HOLDFAST_DOMAIN: "holdfast",
       HOLDFAST_EGRESS_ALLOW: "private",
+      HOLDFAST_LOCAL: "1",
     });
     await first.stop();
     const second = await start();
