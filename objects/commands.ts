@@ -69,6 +69,8 @@ export interface QueryContext {
 }
 
 export const QUERIES = {
+  /** For who wants to know only whether something changed. */
+  "store.nothing": (_context: QueryContext, _input: Record<never, never>) => null,
   "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
     viewOf(store, input, { revision: store.revision, selfPreservation }),
   "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),

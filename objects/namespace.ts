@@ -23,6 +23,8 @@ import type { ProbeList, ProbeResult } from "./probing/plan.ts";
 import { pulledChecks } from "./registry/views.ts";
 import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
 import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
+import type { WatchRange } from "./store/store.ts";
+import { WAIT_MAX_MS } from "./waiting.ts";
 
 export interface NamespaceEnv {
   DIRECTORY: DurableObjectNamespace<Directory>;
@@ -31,6 +33,23 @@ export interface NamespaceEnv {
   HOLDFAST_TEST?: string;
   /** Bytes a namespace may keep; default 8 GiB, below what the platform stores. */
   HOLDFAST_STORE_BYTES_MAX?: string;
+}
+
+export interface ReadOptions {
+  /** What the answer depends on. */
+  ranges: WatchRange[];
+  /** Wait for an index above this one; 0 or absent = answer at once. */
+  since?: number | undefined;
+  /** At most 60,000. */
+  waitMs?: number | undefined;
+  /** Proven current, as in `query`. */
+  strong?: boolean | undefined;
+}
+
+export interface IndexedValue<T> {
+  value: T;
+  /** The revision of the last change in the ranges; at least 1. */
+  index: number;
 }
 
 export interface NamespaceStatus {
@@ -72,7 +91,6 @@ interface Pending {
 
 const PROBER: Caller = { principal: "holdfast:prober", source: "", dialect: "internal" };
 /** More than a long poll needs; what asks for more comes again. */
-export const WAIT_MAX_MS = 60_000;
 const WAITERS_MAX = 20_000;
 const QUEUE_MAX = 5000;
 /** A batch that takes longer is cut here, so that others get their turn; what is left is the next one. */
@@ -168,7 +186,32 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       const remainingMs = until - this.#now();
       if (remainingMs <= 0) return outcome;
       if (this.#core.feed.size >= WAITERS_MAX) return this.#overloaded();
-      await this.#nextChange(input, remainingMs);
+      await this.#nextChange(input.ranges, remainingMs);
+    }
+  }
+
+  /**
+   * A query, and the index of what it read: the last change in `ranges`. With `since`, waits up to `waitMs` for that index
+   * to become larger, and answers the present state when it does not.
+   */
+  async read<N extends QueryName>(
+    name: N,
+    input: QueryInput<N>,
+    { ranges, since = 0, waitMs = 0, strong = false }: ReadOptions,
+  ): Promise<Outcome<IndexedValue<QueryOutput<N>>>> {
+    if (strong || this.#isDue()) await this.#turn(strong);
+    const until = this.#now() + Math.min(waitMs, WAIT_MAX_MS);
+    for (;;) {
+      const index = this.#core.store.lastChange(ranges);
+      const remainingMs = until - this.#now();
+      if (since === 0 || index > since || remainingMs <= 0) {
+        return this.#answer(() => {
+          const value = this.#core.query(name, input, this.#now());
+          return { value, index: this.#core.store.lastChange(ranges) };
+        });
+      }
+      if (this.#core.feed.size >= WAITERS_MAX) return this.#overloaded();
+      await this.#nextChange(ranges, remainingMs);
     }
   }
 
@@ -275,7 +318,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     this.#afterTurn();
   }
 
-  #nextChange({ ranges }: ChangesInput, waitMs: number): Promise<void> {
+  #nextChange(ranges: WatchRange[], waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const leave = this.#core.feed.wait(ranges, () => {
         clearTimeout(timer);

@@ -9,6 +9,7 @@ import type { Caller } from "../objects/model.ts";
 import { DIRECTORY_NAME } from "../objects/directory.ts";
 import type { Failpoint } from "../objects/namespace.ts";
 import { api } from "./api/app.ts";
+import { handleConsul } from "./dialects/consul/consul.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
 import { routeRequest } from "./gateway/gateway.ts";
 import type { RouteTarget } from "./gateway/match.ts";
@@ -35,6 +36,8 @@ const RESOLVE_URL = /^https?:\/\/([^/:]+)(?::\d+)?\/api\/v1\/namespaces\/([a-z0-
 
 /** `…/api/v1/namespaces/<ns>/…`, raw; what is answered from the cache is not refused. */
 const NAMESPACED = /^[^?]*?\/api\/v1\/namespaces\/([^/?]+)\/(?!resolve\/)/;
+
+const CONSUL = /^\/v1(?:[/?]|$)/;
 
 /** Nothing but errors of our own becomes a problem; the rest is a bug, told without its details. */
 export default {
@@ -91,6 +94,7 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
 
   const route = parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
   if (route) return gateway(request, env, resolver, route);
+  if (CONSUL.test(pathAndQuery)) return handleConsul(request, pathAndQuery, { env, resolver, namespace: prefixed });
   if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
   if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", url).href, 302);
   if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");

@@ -75,6 +75,8 @@ export interface Backend extends Reader {
   /** The record that `revision` replaced or deleted. */
   replacedBy(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined;
   countRange(space: Space, range: KeyRange): number;
+  /** The newest revision that wrote or deleted a key of the range, as far as history goes back; 0 = none. */
+  lastChange(space: Space, range: KeyRange): number;
   /** Log rows after `since`, oldest first. */
   log(since: number, limit: number): LogRow[];
   /** The stored result of an earlier command with this request key. */

@@ -142,6 +142,18 @@ export class SqliteBackend implements Backend {
     return Number(row?.[0] ?? 0);
   }
 
+  lastChange(space: Space, range: KeyRange): number {
+    const end = range.to === null ? "" : "AND key < ?3";
+    const bindings = range.to === null ? [space, range.from] : [space, range.from, range.to];
+    // A deleted key has nothing but history, whose last version ended when it was deleted.
+    const rows = this.#sql.all(
+      `SELECT max(mod_revision) FROM records WHERE space = ?1 AND key >= ?2 ${end}
+       UNION ALL SELECT max(until) FROM history WHERE space = ?1 AND key >= ?2 ${end}`,
+      ...bindings,
+    );
+    return Math.max(...rows.map(([revision]) => Number(revision ?? 0)));
+  }
+
   getAt(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
     const current = this.get(space, key);
     if (current && current.modRevision <= revision) return current;

@@ -61,6 +61,8 @@ export class Store implements Reader {
   /** The newest commits, so that watchers who keep up cost no reads. Ends at `#revision`, without gaps. */
   #recent: { commit: Commit; bytes: number }[] = [];
   #recentBytes = 0;
+  /** Space → revision of its last change, for those that were asked for. */
+  readonly #spaceChanges = new Map<Space, number>();
 
   constructor(backend: Backend, digest: Digest) {
     this.#backend = backend;
@@ -131,6 +133,22 @@ export class Store implements Reader {
 
   leased(lease: string): { space: Space; key: Uint8Array }[] {
     return this.#backend.leased(lease);
+  }
+
+  /**
+   * The index of what these ranges hold: the newest revision that wrote or deleted one of their keys. Where nothing is
+   * left that tells, the compaction mark, and at least 1. It stands still while nothing in the ranges changes.
+   */
+  lastChange(ranges: readonly WatchRange[]): number {
+    const last = Math.max(0, ...ranges.map((range) => this.#lastChangeOf(range)));
+    return last === 0 ? Math.max(1, this.#compacted) : last;
+  }
+
+  #lastChangeOf({ space, from, to }: WatchRange): number {
+    if (from.length > 0 || to !== null) return this.#backend.lastChange(space, { from, to });
+    let last = this.#spaceChanges.get(space);
+    if (last === undefined) this.#spaceChanges.set(space, (last = this.#backend.lastChange(space, { from, to })));
+    return last;
   }
 
   count(space: Space, range: KeyRange): number {
@@ -214,9 +232,11 @@ export class Store implements Reader {
     this.#hash = head.hash;
     this.#recent = [];
     this.#recentBytes = 0;
+    this.#spaceChanges.clear();
   }
 
   #remember(commit: Commit): void {
+    for (const { space } of commit.changes) this.#spaceChanges.set(space, commit.revision);
     let bytes = 0;
     for (const { before, after } of commit.changes)
       bytes += 200 + (before?.value.length ?? 0) + (after?.value.length ?? 0);

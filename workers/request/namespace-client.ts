@@ -16,7 +16,15 @@ import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "../../ob
 import type { Outcome } from "../../objects/errors.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { Caller } from "../../objects/model.ts";
-import type { ExecuteInput, Failpoint, Namespace, NamespaceStatus, SnapshotPart } from "../../objects/namespace.ts";
+import type {
+  ExecuteInput,
+  Failpoint,
+  IndexedValue,
+  Namespace,
+  NamespaceStatus,
+  ReadOptions,
+  SnapshotPart,
+} from "../../objects/namespace.ts";
 import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.ts";
 import { gateOf } from "./admission.ts";
 import type { Gate } from "./admission.ts";
@@ -39,10 +47,11 @@ export interface CommandOptions {
 const ATTEMPTS = 3;
 const PAUSE_MS = 50;
 
-const datacenterOf = (env: Bindings): string => env.HOLDFAST_DATACENTER ?? "dc1";
+export const datacenterOf = (env: Bindings): string => env.HOLDFAST_DATACENTER ?? "dc1";
 
 /** The name of a namespace's object. */
-export const objectName = (env: Bindings, namespace: string): string => `${namespace}@${datacenterOf(env)}`;
+export const objectName = (env: Bindings, namespace: string, datacenter = datacenterOf(env)): string =>
+  `${namespace}@${datacenter}`;
 
 export class NamespaceClient {
   readonly namespace: string;
@@ -51,11 +60,11 @@ export class NamespaceClient {
   readonly #name: string;
   readonly #gate: Gate;
 
-  constructor(env: Bindings, namespace: string) {
+  constructor(env: Bindings, namespace: string, datacenter = datacenterOf(env)) {
     this.#env = env;
     this.namespace = namespace;
-    this.datacenter = datacenterOf(env);
-    this.#name = objectName(env, namespace);
+    this.datacenter = datacenter;
+    this.#name = objectName(env, namespace, datacenter);
     this.#gate = gateOf(this.#name);
   }
 
@@ -90,6 +99,20 @@ export class NamespaceClient {
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
   changes(input: ChangesInput, waitMs = 0): Promise<Answer<Changes>> {
     return this.#call((stub) => stub.changes(input, waitMs) as Promise<Outcome<Changes>>, true);
+  }
+
+  /** A query with the index of what it read; waits for a larger one when `since` is given (up to `waitMs`, not admitted). */
+  read<N extends QueryName>(
+    name: N,
+    input: QueryInput<N>,
+    options: ReadOptions,
+  ): Promise<Answer<IndexedValue<QueryOutput<N>>>> {
+    const ask = (): Promise<Answer<IndexedValue<QueryOutput<N>>>> =>
+      this.#call(
+        (stub) => stub.read(name, input as never, options) as Promise<Outcome<IndexedValue<QueryOutput<N>>>>,
+        true,
+      );
+    return options.since ? ask() : this.#admitted(ask);
   }
 
   status(): Promise<Answer<NamespaceStatus>> {

@@ -1,0 +1,131 @@
+/**
+ * Consul's HTTP API, version 1, as of Consul 1.21.
+ *
+ * The edge stands where a client expects its local agent: the caller's node (`X-Holdfast-Node`, else the default one) is
+ * the agent's node, and the catalog is the namespace. The README beside this lists every endpoint.
+ */
+import { HoldfastError } from "../../../objects/errors.ts";
+import type { Bindings } from "../../request/bindings.ts";
+import { callerOf } from "../../request/caller.ts";
+import { assertNamespace, DEFAULT_NAMESPACE } from "../../request/namespace.ts";
+import { datacenterOf } from "../../request/namespace-client.ts";
+import type { EdgeResolver } from "../../resolver/resolver.ts";
+import { EVERYTHING } from "./authorizer.ts";
+import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
+import { Exchange } from "./exchange.ts";
+import { DEFAULT_NODE } from "./node-name.ts";
+import { dispatch, errorResponse, RouteTable } from "./route.ts";
+import { statusRoutes } from "./status.ts";
+
+const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
+
+const routes = new RouteTable([...statusRoutes]);
+
+export interface ConsulPorts {
+  env: Bindings;
+  resolver: EdgeResolver;
+  /** From the path's prefix or the host; null = the request may say. */
+  namespace: string | null;
+}
+
+/** `pathAndQuery` is raw and begins with `/v1`. */
+export async function handleConsul(request: Request, pathAndQuery: string, ports: ConsulPorts): Promise<Response> {
+  let exchange: Exchange | undefined;
+  let response: Response;
+  try {
+    const at = pathAndQuery.indexOf("?");
+    const rawPath = at === -1 ? pathAndQuery : pathAndQuery.slice(0, at);
+    if (rawPath.includes("//")) return redirect(rawPath.replace(/\/{2,}/g, "/"), pathAndQuery, at);
+    const path = decodePath(rawPath).slice("/v1".length);
+    const found = routes.find(path);
+    if (!found) {
+      if (routes.isBareprefix(path)) return redirect(`${rawPath}/`, pathAndQuery, at);
+      throw new ConsulError(404, "Invalid URL path: not a recognized HTTP API endpoint\n");
+    }
+    exchange = exchangeOf(request, path, new URLSearchParams(at === -1 ? "" : pathAndQuery.slice(at)), ports);
+    response = await dispatch(found, exchange);
+  } catch (error) {
+    response = errorResponse(wordsOf(error));
+  }
+  return finish(response, exchange);
+}
+
+function exchangeOf(request: Request, path: string, params: URLSearchParams, ports: ConsulPorts): Exchange {
+  const { env, resolver } = ports;
+  return new Exchange({
+    request,
+    path,
+    params,
+    env,
+    resolver,
+    caller: callerOf(request, env, "consul"),
+    authorizer: EVERYTHING,
+    namespace: namespaceOf(request, params, ports.namespace),
+    datacenter: dataCenterNamed(params, env),
+    node: nodeOf(request),
+  });
+}
+
+/** `?ns=` and its header choose one, unless path or host already did; those who then name another are refused. */
+function namespaceOf(request: Request, params: URLSearchParams, fixed: string | null): string {
+  for (const name of ["partition", "ap"]) {
+    const given = params.get(name) ?? "";
+    if (given !== "" && given !== "default") {
+      throw badRequest(`Invalid query parameter: "${name}" - Partitions are a Consul Enterprise feature`);
+    }
+  }
+  const asked = params.get("ns") ?? request.headers.get("x-consul-namespace") ?? "";
+  if (asked === "" || asked === fixed) return fixed ?? DEFAULT_NAMESPACE;
+  if (fixed !== null) throw badRequest(`Invalid query parameter: "ns" - the address is that of namespace "${fixed}"`);
+  assertNamespace(asked);
+  return asked;
+}
+
+function dataCenterNamed(params: URLSearchParams, env: Bindings): string {
+  const asked = params.get("datacenter") || params.get("dc") || "";
+  const own = datacenterOf(env);
+  if (asked === "" || asked === own) return own;
+  throw new ConsulError(500, "No path to datacenter");
+}
+
+function nodeOf(request: Request): string {
+  const given = request.headers.get("x-holdfast-node");
+  if (given === null || given === "") return DEFAULT_NODE;
+  if (!NODE_NAME.test(given)) throw badRequest('Invalid header: "X-Holdfast-Node" - not a node name');
+  return given;
+}
+
+function decodePath(raw: string): string {
+  let path: string;
+  try {
+    path = decodeURIComponent(raw);
+  } catch {
+    throw badRequest("");
+  }
+  if (NON_PRINTABLE.test(path)) throw badRequest("");
+  return path;
+}
+
+function redirect(path: string, pathAndQuery: string, queryAt: number): Response {
+  const location = path + (queryAt === -1 ? "" : pathAndQuery.slice(queryAt));
+  return new Response(null, { status: 301, headers: { location } });
+}
+
+/** Nothing but our own errors is told; the rest is a bug. */
+function wordsOf(error: unknown): ConsulError {
+  if (error instanceof ConsulError) return error;
+  if (error instanceof HoldfastError) return consulErrorOf(error);
+  console.error("unhandled", error);
+  return new ConsulError(500, "internal error");
+}
+
+/** The headers that every answer has. */
+function finish(response: Response, exchange: Exchange | undefined): Response {
+  response.headers.set("x-content-type-options", "nosniff");
+  if (exchange) {
+    for (const [name, value] of exchange.headers) response.headers.set(name, value);
+    response.headers.set("x-consul-default-acl-policy", exchange.authorizer.defaultPolicy);
+  }
+  return response;
+}
