@@ -11,6 +11,12 @@ import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
 import { describeLease, grantLease, leaseSpace, revokeLease } from "./leases/leases.ts";
 import type { Caller } from "./model.ts";
+import * as authMethods from "./policy/auth-methods.ts";
+import * as policies from "./policy/policies.ts";
+import { resolvePrincipal } from "./policy/principal.ts";
+import type { PageInput } from "./policy/records.ts";
+import * as roles from "./policy/roles.ts";
+import * as tokens from "./policy/tokens.ts";
 import { detachHandlers } from "./registry/lapse.ts";
 import type { CheckReport, InstanceName, InstancePatch } from "./registry/registry.ts";
 import {
@@ -45,6 +51,26 @@ export const COMMANDS = {
   "leases.revoke": (txn: Txn, context: Context, input: { id: string }) =>
     revokeLease(txn, context, input.id, detachHandlers),
   "settings.update": (txn: Txn, context: Context, input: SettingsPatch) => updateSettings(txn, context, input),
+  "policy.put": (txn: Txn, context: Context, input: policies.PolicyInput) => policies.putPolicy(txn, context, input),
+  "policy.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
+    policies.deletePolicy(txn, context, input),
+  "role.put": (txn: Txn, context: Context, input: roles.RoleInput) => roles.putRole(txn, context, input),
+  "role.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
+    roles.deleteRole(txn, context, input),
+  "token.bootstrap": (txn: Txn, context: Context, input: Pick<tokens.TokenInput, "secret" | "description">) =>
+    tokens.bootstrap(txn, context, input),
+  "token.create": (txn: Txn, context: Context, input: tokens.TokenInput) => tokens.createToken(txn, context, input),
+  "token.update": (txn: Txn, context: Context, input: tokens.TokenUpdate) => tokens.updateToken(txn, context, input),
+  "token.clone": (txn: Txn, context: Context, input: tokens.CloneInput) => tokens.cloneToken(txn, context, input),
+  "token.delete": (txn: Txn, context: Context, input: { accessor: string }) => tokens.deleteToken(txn, context, input),
+  "authMethod.put": (txn: Txn, context: Context, input: authMethods.AuthMethodInput) =>
+    authMethods.putAuthMethod(txn, context, input),
+  "authMethod.delete": (txn: Txn, context: Context, input: { name: string; cas?: number | undefined }) =>
+    tokens.deleteAuthMethod(txn, context, input),
+  "bindingRule.put": (txn: Txn, context: Context, input: authMethods.BindingRuleInput) =>
+    authMethods.putBindingRule(txn, context, input),
+  "bindingRule.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
+    authMethods.deleteBindingRule(txn, context, input),
 } satisfies Record<string, (txn: Txn, context: Context, input: never) => unknown>;
 
 export type CommandName = keyof typeof COMMANDS;
@@ -58,6 +84,11 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
   "kv.delete",
   "leases.revoke",
   "settings.update",
+  "policy.delete",
+  "role.delete",
+  "token.delete",
+  "authMethod.delete",
+  "bindingRule.delete",
 ]);
 
 /** What a query reads from. */
@@ -93,6 +124,23 @@ export const QUERIES = {
   "settings.get": ({ store }: QueryContext, _input: Record<never, never>) => settingsOf(store),
   "audit.list": ({ store }: QueryContext, input: { since?: number; limit?: number }) => listAudit(store, input),
   "audit.verify": ({ store }: QueryContext, input: { since?: number }) => verifyAudit(store, input),
+  "policy.get": ({ store }: QueryContext, input: { id: string } | { name: string }) =>
+    policies.describePolicy(store, input),
+  "policy.list": ({ store }: QueryContext, input: PageInput) => policies.listPolicies(store, input),
+  "policy.resolve": ({ store, now }: QueryContext, input: { secretHash: string | null }) =>
+    resolvePrincipal(store, input, now),
+  "role.get": ({ store }: QueryContext, input: { id: string } | { name: string }) => roles.describeRole(store, input),
+  "role.list": ({ store }: QueryContext, input: PageInput & { policy?: string | undefined }) =>
+    roles.listRoles(store, input),
+  "token.get": ({ store, now }: QueryContext, input: { accessor: string } | { secretHash: string }) =>
+    tokens.describeToken(store, input, now),
+  "token.list": ({ store, now }: QueryContext, input: PageInput & tokens.TokenFilter) =>
+    tokens.listTokens(store, input, now),
+  "authMethod.get": ({ store }: QueryContext, input: { name: string }) => authMethods.describeAuthMethod(store, input),
+  "authMethod.list": ({ store }: QueryContext, input: PageInput) => authMethods.listAuthMethods(store, input),
+  "bindingRule.get": ({ store }: QueryContext, input: { id: string }) => authMethods.describeBindingRule(store, input),
+  "bindingRule.list": ({ store }: QueryContext, input: PageInput & { method?: string | undefined }) =>
+    authMethods.listBindingRules(store, input),
 } satisfies Record<string, (context: QueryContext, input: never) => unknown>;
 
 export type QueryName = keyof typeof QUERIES;

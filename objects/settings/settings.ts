@@ -2,6 +2,7 @@
 import { invalid } from "../errors.ts";
 import type { PreservationSettings } from "../leases/preservation.ts";
 import { PRESERVATION_DEFAULTS } from "../leases/preservation.ts";
+import type { DefaultPolicy } from "../policy/statements.ts";
 import { assertWhole } from "../registry/limits.ts";
 import type { Context, Reader, Txn } from "../store/txn.ts";
 import { JsonSpace } from "../store/txn.ts";
@@ -12,12 +13,15 @@ export interface NamespaceSettings {
   history: { revisions: number; ms: number };
   /** Audit entries kept: at most so many, at most so long. */
   audit: { entries: number; ms: number };
+  /** What a caller may do where no statement of its policies matches. */
+  policy: { default: DefaultPolicy };
 }
 
 const DEFAULTS: NamespaceSettings = {
   selfPreservation: PRESERVATION_DEFAULTS,
   history: { revisions: 100_000, ms: 3_600_000 },
   audit: { entries: 1_000_000, ms: 30 * 86_400_000 },
+  policy: { default: "deny" },
 };
 
 export type SettingsPatch = { [group in keyof NamespaceSettings]?: Partial<NamespaceSettings[group]> | undefined };
@@ -32,7 +36,7 @@ export function settingsOf(reader: Reader): NamespaceSettings {
 /** Codes: `invalid_argument`. */
 export function updateSettings(txn: Txn, _context: Context, patch: SettingsPatch): NamespaceSettings {
   const settings = merged(settingsOf(txn), patch);
-  const { selfPreservation, history, audit } = settings;
+  const { selfPreservation, history, audit, policy } = settings;
   if (!(selfPreservation.threshold >= 0 && selfPreservation.threshold <= 1)) {
     throw invalid("selfPreservation.threshold", "must be between 0 and 1");
   }
@@ -41,6 +45,7 @@ export function updateSettings(txn: Txn, _context: Context, patch: SettingsPatch
   assertWhole("history.ms", history.ms, 0, 30 * 86_400_000);
   assertWhole("audit.entries", audit.entries, 1000, 100_000_000);
   assertWhole("audit.ms", audit.ms, 60_000, 3650 * 86_400_000);
+  if (policy.default !== "allow" && policy.default !== "deny") throw invalid("policy.default", "must be allow or deny");
   settingsSpace.put(txn, [KEY], settings);
   return settings;
 }
@@ -50,5 +55,6 @@ function merged(base: NamespaceSettings, patch: SettingsPatch): NamespaceSetting
     selfPreservation: { ...base.selfPreservation, ...patch.selfPreservation },
     history: { ...base.history, ...patch.history },
     audit: { ...base.audit, ...patch.audit },
+    policy: { ...base.policy, ...patch.policy },
   };
 }
