@@ -17,9 +17,10 @@ import { parseRouteHost, parseRoutePath } from "./gateway/match.ts";
 import type { Bindings } from "./request/bindings.ts";
 import { isFull, tooManyWaiting } from "./request/admission.ts";
 import { callerOf, sourceOf } from "./request/caller.ts";
+import { datacenterNamed, datacenterOf, objectName } from "./request/datacenter.ts";
 import { refusedBySize } from "./request/limits.ts";
 import { DEFAULT_NAMESPACE, isNamespace, locate } from "./request/namespace.ts";
-import { NamespaceClient, objectName } from "./request/namespace-client.ts";
+import { NamespaceClient } from "./request/namespace-client.ts";
 import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
 import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
@@ -67,7 +68,7 @@ function resolvedBefore(request: Request, env: Bindings, context: ExecutionConte
 /** Under overload refusing has to cost next to nothing: it comes before anything else, with an answer made once. */
 function refusedByLoad(request: Request, env: Bindings): Response | null {
   const namespaced = NAMESPACED.exec(request.url);
-  if (!namespaced || !isFull(objectName(env, namespaced[1]!))) return null;
+  if (!namespaced || !isFull(objectName(env, namespaced[1]!)) || request.url.includes("datacenter=")) return null;
   return new Response(REFUSAL, { status: 503, headers: REFUSAL_HEADERS });
 }
 
@@ -89,7 +90,9 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
     const namespace = decoded("namespace", resolve[1]!);
     if (!isNamespace(namespace)) throw new HoldfastError("not_found", `"${namespace}" is not a namespace`);
     const service = decoded("name", resolve[2]!);
-    return resolveOverHttp(resolver, new NamespaceClient(env, namespace), service, resolve[3] ?? "");
+    const search = resolve[3] ?? "";
+    const datacenter = datacenterNamed(env, new URLSearchParams(search).get("datacenter"));
+    return resolveOverHttp(resolver, new NamespaceClient(env, namespace, datacenter), service, search);
   }
 
   const route = parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
@@ -149,7 +152,7 @@ function dns(request: Request, env: Bindings, resolver: EdgeResolver, prefixed: 
     resolver,
     domains: [domainOf(env)],
     namespace: prefixed ?? DEFAULT_NAMESPACE,
-    datacenter: env.HOLDFAST_DATACENTER ?? "dc1",
+    datacenter: datacenterOf(env),
     showPrivate: true,
     random: Math.random,
     ttlSeconds: 5,

@@ -26,6 +26,8 @@ export interface ServeOptions {
   rootToken: string | null;
   isOpen: boolean;
   datacenter: string;
+  /** All there are, as the Worker takes them (workers/request/datacenter.ts); "" = only its own. */
+  datacenters: string;
   domain: string;
   /** The agent's ports; 0 = off. All are 0 with --no-agent. */
   agentPorts: Record<AgentListener, number>;
@@ -46,7 +48,8 @@ export function addServeOptions(command: Command): Command {
   value("--data <dir>", "data folder (default: .holdfast)", "HOLDFAST_DATA");
   value("--root-token <token>", "root token instead of the data folder's", "HOLDFAST_ROOT_TOKEN");
   value("--open", "no tokens needed; on loopback only", "HOLDFAST_OPEN");
-  value("--datacenter <name>", "name of this datacenter (default: dc1)", "HOLDFAST_DATACENTER");
+  value("--datacenter <name>", "name of this datacenter (default: the first of them, or dc1)", "HOLDFAST_DATACENTER");
+  value("--datacenters <names>", "all datacenters: dc1,dc2", "HOLDFAST_DATACENTERS");
   value("--domain <name>", "domain of DNS names and hosts (default: holdfast)", "HOLDFAST_DOMAIN");
   value("--no-agent", "the edge only, no listeners of the agent", "HOLDFAST_NO_AGENT");
   for (const [name, port] of Object.entries(AGENT_PORTS)) {
@@ -73,13 +76,15 @@ export function serveOptions(flags: Record<string, unknown>, env: Environment): 
     return hasAgent ? port : 0;
   };
   const names = Object.keys(AGENT_PORTS) as AgentListener[];
+  const datacenters = datacenterList(text("datacenters", "HOLDFAST_DATACENTERS") ?? "");
   return {
     host: text("host", "HOLDFAST_HOST") ?? "127.0.0.1",
     port: portNumber(text("port", "HOLDFAST_PORT") ?? "8500", "--port"),
     dataFolder: text("data", "HOLDFAST_DATA") ?? ".holdfast",
     rootToken: text("rootToken", "HOLDFAST_ROOT_TOKEN") ?? null,
     isOpen: flags["open"] === true || isSet(env["HOLDFAST_OPEN"]),
-    datacenter: label(text("datacenter", "HOLDFAST_DATACENTER") ?? "dc1", "--datacenter"),
+    datacenter: label(text("datacenter", "HOLDFAST_DATACENTER") ?? datacenters[0]?.name ?? "dc1", "--datacenter"),
+    datacenters: datacenters.map(({ entry }) => entry).join(","),
     domain: domain(text("domain", "HOLDFAST_DOMAIN") ?? "holdfast"),
     agentPorts: Object.fromEntries(names.map((name) => [name, agentPort(name)])) as Record<AgentListener, number>,
     egress: {
@@ -106,6 +111,23 @@ function label(value: string, option: string): string {
     throw usage(`${option}: "${value}" is not a DNS label (a-z, 0-9 and -, up to 63 characters)`);
   }
   return value;
+}
+
+/** `dc1=weur,dc2`: what stands behind the sign is where Cloudflare makes the objects, and means nothing here. */
+function datacenterList(value: string): { name: string; entry: string }[] {
+  const list = value
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+    .map((entry) => ({ name: label(entry.split("=", 1)[0]!, "--datacenters"), entry }));
+  const twice = list.find(({ name }, index) => list.findIndex((other) => other.name === name) < index);
+  if (twice) throw usage(`--datacenters: "${twice.name}" is named twice`);
+  for (const { entry } of list) {
+    if (!/^[^=]+(?:=(?:wnam|enam|sam|weur|eeur|apac|oc|afr|me))?$/.test(entry)) {
+      throw usage(`--datacenters: "${entry}" has no hint of Cloudflare's behind its name (wnam, enam, weur, …)`);
+    }
+  }
+  return list;
 }
 
 function domain(value: string): string {

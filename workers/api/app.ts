@@ -6,6 +6,8 @@ import { Hono } from "hono";
 import type { Context } from "hono";
 import { DIRECTORY_NAME } from "../../objects/directory.ts";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
+import type { Bindings } from "../request/bindings.ts";
+import { datacenterNamed } from "../request/datacenter.ts";
 import { assertNamespace } from "../request/namespace.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import { problemResponse } from "../request/problem.ts";
@@ -50,8 +52,8 @@ for (const definition of routes) {
   api.on(definition.method.toUpperCase(), path, (context) => handle(context, definition));
 }
 
-api.get("/api/v1/namespaces", async ({ env }) => {
-  const datacenter = env.platform.HOLDFAST_DATACENTER ?? "dc1";
+api.get("/api/v1/namespaces", async ({ env, req }) => {
+  const datacenter = takeDatacenter(searchOf(req.raw.url), env.platform);
   const entries = await env.platform.DIRECTORY.getByName(DIRECTORY_NAME).list(datacenter);
   const namespaces = entries.map(({ namespace, createdAt, ...entry }) => ({
     name: namespace,
@@ -86,12 +88,14 @@ async function handle(context: ApiContext, definition: Route): Promise<Response>
   const request = req.raw;
   const { namespace, ...params } = paramsOf(context, definition);
   assertNamespace(namespace!);
+  const search = searchOf(request.url);
+  const datacenter = takeDatacenter(search, env.platform);
   const result = await definition.handle({
     request,
     env,
-    client: new NamespaceClient(env.platform, namespace!),
+    client: new NamespaceClient(env.platform, namespace!, datacenter),
     params,
-    query: queryOf(request.url, definition),
+    query: search === null ? {} : readQuery(search, definition.query),
     body: definition.body && (await readValid(request, definition.body)),
     options: { caller: env.caller, requestId: requestIdOf(request.headers), failpoint: env.failpoint },
   } as Parameters<Route["handle"]>[0]);
@@ -99,9 +103,17 @@ async function handle(context: ApiContext, definition: Route): Promise<Response>
 }
 
 /** Most requests have none, and all parameters are optional: then there is nothing to validate. */
-function queryOf(url: string, definition: Route): Record<string, unknown> {
+function searchOf(url: string): URLSearchParams | null {
   const at = url.indexOf("?");
-  return at === -1 ? {} : readQuery(new URLSearchParams(url.slice(at)), definition.query);
+  return at === -1 ? null : new URLSearchParams(url.slice(at));
+}
+
+/** `datacenter` is a parameter of every operation, and so of none. Codes: `not_found`, `invalid_argument`. */
+function takeDatacenter(search: URLSearchParams | null, env: Bindings): string {
+  const given = search?.getAll("datacenter") ?? [];
+  if (given.length > 1) throw invalid("datacenter", "is given twice");
+  search?.delete("datacenter");
+  return datacenterNamed(env, given[0] ?? null);
 }
 
 function responseOf(result: ApiResult): Response {

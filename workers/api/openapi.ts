@@ -7,6 +7,7 @@ import * as schema from "./schemas.ts";
 export type OpenApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
 const BASE = "/api/v1/namespaces/{namespace}";
+const datacenter = words("Another known datacenter than the edge's own");
 let made: OpenApiDocument | undefined;
 
 export function openApiDocument(routes: readonly Route[]): OpenApiDocument {
@@ -37,7 +38,7 @@ function generate(routes: readonly Route[]): OpenApiDocument {
       security,
       request: {
         params,
-        ...(route.query && { query: route.query }),
+        query: (route.query ?? z.object({})).extend({ datacenter }),
         ...(route.body && { body: { content: { "application/json": { schema: route.body } } } }),
         ...(route.rawBody && {
           body: { content: { [route.rawBody]: { schema: { type: "string", format: "binary" } } } },
@@ -73,6 +74,7 @@ function generate(routes: readonly Route[]): OpenApiDocument {
         consistency: z.enum(["cached", "strong"]).optional(),
         revision: whole(0, Number.MAX_SAFE_INTEGER, "Wait for a change after this revision"),
         wait: words("With revision: how long, up to 60s; default 30s"),
+        datacenter,
       }),
     },
     responses: {
@@ -91,6 +93,7 @@ function generate(routes: readonly Route[]): OpenApiDocument {
     tags: ["Operations"],
     summary: "All namespaces",
     security,
+    request: { query: z.object({ datacenter }) },
     responses: {
       200: {
         description: "Done",

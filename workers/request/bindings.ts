@@ -14,6 +14,9 @@ export interface Bindings extends EgressEnv {
   HOLDFAST_OPEN?: string;
   /** `1`: this Worker runs on one machine, where no platform vouches for a client's address. */
   HOLDFAST_LOCAL?: string;
+  /** `dc1=weur,dc2=enam`: all there are, with hints where their objects are made (datacenter.ts). */
+  HOLDFAST_DATACENTERS?: string;
+  /** The one that this edge answers for; absent = the first of them. */
   HOLDFAST_DATACENTER?: string;
   /** `1`: failpoints may be asked for by header. */
   HOLDFAST_TEST?: string;

@@ -29,6 +29,7 @@ import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.t
 import { gateOf } from "./admission.ts";
 import type { Gate } from "./admission.ts";
 import type { Bindings } from "./bindings.ts";
+import { datacenterOf, datacentersOf, objectName } from "./datacenter.ts";
 
 /** A value, and the namespace's revision as of it. */
 export interface Answer<T> {
@@ -47,17 +48,13 @@ export interface CommandOptions {
 const ATTEMPTS = 3;
 const PAUSE_MS = 50;
 
-export const datacenterOf = (env: Bindings): string => env.HOLDFAST_DATACENTER ?? "dc1";
-
-/** The name of a namespace's object. */
-export const objectName = (env: Bindings, namespace: string, datacenter = datacenterOf(env)): string =>
-  `${namespace}@${datacenter}`;
-
 export class NamespaceClient {
   readonly namespace: string;
   readonly datacenter: string;
   readonly #env: Bindings;
   readonly #name: string;
+  /** Where a new object is made. */
+  readonly #place: DurableObjectNamespaceGetDurableObjectOptions | undefined;
   readonly #gate: Gate;
 
   constructor(env: Bindings, namespace: string, datacenter = datacenterOf(env)) {
@@ -65,6 +62,8 @@ export class NamespaceClient {
     this.namespace = namespace;
     this.datacenter = datacenter;
     this.#name = objectName(env, namespace, datacenter);
+    const locationHint = datacentersOf(env).hints.get(datacenter);
+    this.#place = locationHint && { locationHint };
     this.#gate = gateOf(this.#name);
   }
 
@@ -155,7 +154,7 @@ export class NamespaceClient {
     for (let attempt = 1; ; attempt++) {
       let outcome: Outcome<T>;
       try {
-        outcome = await act(this.#env.NAMESPACE.getByName(this.#name));
+        outcome = await act(this.#env.NAMESPACE.getByName(this.#name, this.#place));
       } catch (error) {
         if (isRepeatable && attempt < ATTEMPTS && isTransient(error)) {
           await scheduler.wait(PAUSE_MS * attempt * (0.5 + Math.random()));

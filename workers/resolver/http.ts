@@ -12,7 +12,7 @@ import type { ResolvedEntry, EdgeResolver } from "./resolver.ts";
 import type { Rendered } from "./view-cache.ts";
 import { keepRendered } from "./view-cache.ts";
 
-const PARAMETERS = new Set(["healthy", "tag", "zone", "near", "pick", "consistency", "revision", "wait"]);
+const PARAMETERS = new Set(["healthy", "tag", "zone", "near", "pick", "consistency", "revision", "wait", "datacenter"]);
 const WAIT_DEFAULT_MS = 30_000;
 const WAIT_MAX_MS = 60_000;
 /** A query longer than this is not worth remembering. */
@@ -33,7 +33,7 @@ export async function resolveOverHttp(
   const isWaiting = params.has("revision");
   const entry = isWaiting
     ? await resolveAfter(resolver, client, service, params)
-    : await resolver.resolve(client.namespace, service, { consistency });
+    : await resolver.resolve(client.namespace, service, { consistency, datacenter: client.datacenter });
   const answer = render(entry, selectInstances(entry.view, query, Math.random));
   const isRepeatable =
     query.pick === null && consistency === "cached" && !isWaiting && search.length <= SEARCH_KEPT_MAX;
@@ -85,7 +85,7 @@ async function resolveAfter(
     const isGone = error instanceof HoldfastError && (error.code === "compacted" || error.code === "future_revision");
     if (!isGone) throw error;
   }
-  return resolver.resolve(client.namespace, service, { consistency: "strong" });
+  return resolver.resolve(client.namespace, service, { consistency: "strong", datacenter: client.datacenter });
 }
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000 };

@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from "../../objects/errors.ts";
 import type { Bindings } from "../request/bindings.ts";
+import { objectName } from "../request/datacenter.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import { NamespaceViews } from "./namespace-views.ts";
 import type { ResolvedView, ResolveOptions, Resolver } from "./types.ts";
@@ -13,7 +14,7 @@ import type { CachedView, Rendered } from "./view-cache.ts";
 const STALE_MAX_MS = 3_600_000;
 const NAMESPACES_MAX = 1000;
 
-/** Of this isolate. */
+/** Of this isolate, by the object's name. */
 const views = new Map<string, NamespaceViews>();
 
 export interface ResolvedEntry extends ResolvedView {
@@ -21,7 +22,7 @@ export interface ResolvedEntry extends ResolvedView {
   cached: CachedView;
 }
 
-/** What was answered to the same query before, if it still holds. Asks nobody, and makes nothing new. */
+/** What was answered to the same query before, if it still holds; own datacenter only. Asks nobody, makes nothing new. */
 export function renderedBefore(
   env: Bindings,
   context: { waitUntil(work: Promise<unknown>): void },
@@ -29,7 +30,7 @@ export function renderedBefore(
   service: string,
   search: string,
 ): Rendered | undefined {
-  const known = views.get(namespace);
+  const known = views.get(objectName(env, namespace));
   if (known === undefined) return undefined;
   const nowAt = Date.now();
   const cached = known.cache.get(service, nowAt);
@@ -53,21 +54,22 @@ export class EdgeResolver implements Resolver {
   }
 
   /** A current view, without asking anybody; undefined when there is none. */
-  peek(namespace: string, service: string): ResolvedEntry | undefined {
-    const views = viewsOf(namespace);
+  peek(namespace: string, service: string, datacenter?: string): ResolvedEntry | undefined {
+    const views = viewsOf(objectName(this.#env, namespace, datacenter));
     const nowAt = Date.now();
     const cached = views.cache.get(service, nowAt);
     if (cached === undefined) return undefined;
-    views.keepFed(() => this.#client(namespace), this.#carry);
+    views.keepFed(() => this.#client(namespace, datacenter), this.#carry);
     return views.isCurrent(cached, nowAt) ? entry(cached, views.ageMs(cached, nowAt), false) : undefined;
   }
 
   async resolve(namespace: string, service: string, options: ResolveOptions = {}): Promise<ResolvedEntry> {
-    const isStrong = options.consistency === "strong";
-    const kept = isStrong ? undefined : this.peek(namespace, service);
+    const { consistency, datacenter } = options;
+    const isStrong = consistency === "strong";
+    const kept = isStrong ? undefined : this.peek(namespace, service, datacenter);
     if (kept) return kept;
-    const views = viewsOf(namespace);
-    const client = this.#client(namespace);
+    const views = viewsOf(objectName(this.#env, namespace, datacenter));
+    const client = this.#client(namespace, datacenter);
     try {
       const cached = await views.read(client, service, isStrong);
       views.keepFed(() => client, this.#carry);
@@ -81,16 +83,16 @@ export class EdgeResolver implements Resolver {
     }
   }
 
-  #client(namespace: string): NamespaceClient {
-    return new NamespaceClient(this.#env, namespace);
+  #client(namespace: string, datacenter: string | undefined): NamespaceClient {
+    return new NamespaceClient(this.#env, namespace, datacenter);
   }
 }
 
-function viewsOf(namespace: string): NamespaceViews {
-  let found = views.get(namespace);
+function viewsOf(name: string): NamespaceViews {
+  let found = views.get(name);
   if (!found) {
     if (views.size >= NAMESPACES_MAX) views.delete(views.keys().next().value!);
-    views.set(namespace, (found = new NamespaceViews()));
+    views.set(name, (found = new NamespaceViews()));
   }
   return found;
 }

@@ -12,6 +12,8 @@ export interface ResolvedView {
 export interface ResolveOptions {
   /** `cached` (default) may answer from this isolate's cache; `strong` asks the owner. */
   consistency?: "cached" | "strong";
+  /** A known one (request/datacenter.ts); absent = the edge's own. */
+  datacenter?: string;
 }
 
 export interface Resolver {

@@ -8,9 +8,10 @@ import { HoldfastError } from "../../../objects/errors.ts";
 import type { Bindings } from "../../request/bindings.ts";
 import { callerOf } from "../../request/caller.ts";
 import { assertNamespace, DEFAULT_NAMESPACE } from "../../request/namespace.ts";
-import { datacenterOf } from "../../request/namespace-client.ts";
+import { datacentersOf } from "../../request/datacenter.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import { EVERYTHING } from "./authorizer.ts";
+import { datacenterRoutes } from "./datacenters.ts";
 import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { DEFAULT_NODE } from "./node-name.ts";
@@ -20,7 +21,7 @@ import { statusRoutes } from "./status.ts";
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
 
-const routes = new RouteTable([...statusRoutes]);
+const routes = new RouteTable([...statusRoutes, ...datacenterRoutes]);
 
 export interface ConsulPorts {
   env: Bindings;
@@ -84,9 +85,9 @@ function namespaceOf(request: Request, params: URLSearchParams, fixed: string | 
 
 function dataCenterNamed(params: URLSearchParams, env: Bindings): string {
   const asked = params.get("datacenter") || params.get("dc") || "";
-  const own = datacenterOf(env);
-  if (asked === "" || asked === own) return own;
-  throw new ConsulError(500, "No path to datacenter");
+  const { own, names } = datacentersOf(env);
+  if (asked !== "" && !names.includes(asked)) throw new ConsulError(500, "No path to datacenter");
+  return asked || own;
 }
 
 function nodeOf(request: Request): string {
