@@ -10,7 +10,7 @@ import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
 import { describeLease, grantLease, leaseSpace, revokeLease } from "./leases/leases.ts";
-import type { Caller } from "./model.ts";
+import type { Caller, HealthStatus } from "./model.ts";
 import * as authMethods from "./policy/auth-methods.ts";
 import * as policies from "./policy/policies.ts";
 import { resolvePrincipal } from "./policy/principal.ts";
@@ -18,6 +18,7 @@ import type { PageInput } from "./policy/records.ts";
 import * as roles from "./policy/roles.ts";
 import * as tokens from "./policy/tokens.ts";
 import { detachHandlers } from "./registry/lapse.ts";
+import { findNode, instancesOn, listNodes } from "./registry/nodes.ts";
 import type { CheckReport, InstanceName, InstancePatch } from "./registry/registry.ts";
 import {
   deregister,
@@ -29,8 +30,10 @@ import {
   update,
 } from "./registry/registry.ts";
 import type { InstanceSpec } from "./registry/spec.ts";
+import type { RegistryStep } from "./registry/steps.ts";
+import { applySteps } from "./registry/steps.ts";
 import type { ViewInput } from "./registry/views.ts";
-import { describeService, listServices, viewOf } from "./registry/views.ts";
+import { agentChecks, listChecks, describeService, listServices, viewOf } from "./registry/views.ts";
 import type { SettingsPatch } from "./settings/settings.ts";
 import { settingsOf, updateSettings } from "./settings/settings.ts";
 import type { Store } from "./store/store.ts";
@@ -44,6 +47,7 @@ export const COMMANDS = {
   "registry.deregisterService": (txn: Txn, context: Context, input: { service: string; limit?: number }) =>
     deregisterService(txn, context, input),
   "registry.report": (txn: Txn, context: Context, input: CheckReport[]) => report(txn, context, input),
+  "registry.apply": (txn: Txn, context: Context, input: RegistryStep[]) => applySteps(txn, context, input),
   "kv.put": (txn: Txn, context: Context, input: PutInput) => put(txn, context, input),
   "kv.delete": (txn: Txn, context: Context, input: DeleteInput) => remove(txn, context, input),
   "kv.txn": (txn: Txn, context: Context, input: TxnInput) => transact(txn, context, input),
@@ -107,6 +111,17 @@ export const QUERIES = {
   "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),
   "registry.service": ({ store }: QueryContext, input: { service: string }) => describeService(store, input),
   "registry.instance": ({ store }: QueryContext, input: InstanceName) => describeInstance(store, input),
+  "nodes.get": ({ store }: QueryContext, input: { name: string }) => findNode(store, input),
+  "nodes.list": ({ store }: QueryContext, input: { after?: string | null }) => listNodes(store, input),
+  "nodes.instances": (
+    { store }: QueryContext,
+    input: { name: string; after?: { service: string; id: string } | null },
+  ) => instancesOn(store, input),
+  "registry.checks": (
+    { store }: QueryContext,
+    input: { after?: { service: string; id: string } | null; status?: HealthStatus | undefined },
+  ) => listChecks(store, input),
+  "registry.agentChecks": ({ store }: QueryContext, input: { node: string }) => agentChecks(store, input),
   "kv.range": ({ store }: QueryContext, input: RangeInput & { revision?: number | undefined }) => {
     const { revision = store.revision } = input;
     return rangeOf(input, (range, options) => store.rangeAt(KV, range, revision, options));

@@ -12,15 +12,18 @@ import { COMMANDS, QUERIES, SHRINKING } from "./commands.ts";
 import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import { packCheckpoint, unpackCheckpoint } from "./leases/checkpoint.ts";
-import type { Deadline } from "./leases/deadlines.ts";
+import type { Deadline, Timer } from "./leases/deadlines.ts";
 import { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace, leaseTimer, leaseTimerKey, noLease, revokeLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
-import type { Caller, HealthStatus, Instance } from "./model.ts";
+import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
 import { detachHandlers, lapse } from "./registry/lapse.ts";
 import type { CheckReport, InstanceName } from "./registry/registry.ts";
-import { instanceSpace, markSuspect, report } from "./registry/registry.ts";
-import { checkTimerKey, instanceTimerKey, instanceTimers, subjectOf } from "./registry/timers.ts";
+import { markSuspect, report } from "./registry/registry.ts";
+import type { CheckSubject } from "./registry/spaces.ts";
+import { instanceSpace, nodeSpace, nodeSubject } from "./registry/spaces.ts";
+import { checkTimerKey, checkTimers, instanceTimerKey, instanceTimers, subjectOf } from "./registry/timers.ts";
+import { checksOf } from "./registry/write.ts";
 import type { NamespaceSettings } from "./settings/settings.ts";
 import { settingsOf, settingsSpace } from "./settings/settings.ts";
 import type { Commit } from "./store/backend.ts";
@@ -102,7 +105,7 @@ export class Core {
   readonly deadlines = new Deadlines();
   readonly #ports: CorePorts;
   readonly #preservation = new Preservation();
-  /** Instances with pushed checks: their heartbeats need a look at the record. */
+  /** Instances and nodes with pushed checks: their heartbeats need a look at the record. */
   readonly #pushed = new Set<string>();
   #settings: NamespaceSettings;
   /** Instances past their deadline that self-preservation keeps, by their timer's key. */
@@ -197,7 +200,7 @@ export class Core {
       const subject = `${beat.service}\0${beat.id}`;
       const isPlain = beat.check === undefined && beat.status === undefined && !this.#pushed.has(subject);
       if (isPlain && this.#renewInstance(beat, now)) return;
-      if (instanceSpace.record(this.store, beat.service, beat.id)) slow.push(beat);
+      if (checksOf(this.store, beat)) slow.push(beat);
       else unknown.push(index);
     });
     if (slow.length > 0) this.#push(slow, now);
@@ -311,6 +314,7 @@ export class Core {
       after = records.at(-1)?.key;
       if (records.length < 1000) break;
     }
+    for (const record of nodeSpace.under(this.store, [])) this.#trackNode(null, nodeSpace.decode(record));
     for (const [key, deadlineAt, extensions] of unpackCheckpoint(this.backend.loadCheckpoint())) {
       this.deadlines.restore(key, deadlineAt, extensions);
     }
@@ -362,6 +366,8 @@ export class Core {
       for (const { space, key, before, after } of commit.changes) {
         if (space === instanceSpace.name) {
           this.#track(before && instanceSpace.decode(before), after && instanceSpace.decode(after));
+        } else if (space === nodeSpace.name) {
+          this.#trackNode(before && nodeSpace.decode(before), after && nodeSpace.decode(after));
         } else if (space === leaseSpace.name) {
           const id = leaseSpace.parts(key)[0]!;
           if (after) this.deadlines.set(leaseTimer(id, leaseSpace.decode(after)));
@@ -389,18 +395,34 @@ export class Core {
 
   /** Deadlines follow from records. */
   #track(before: Instance | null, after: Instance | null): void {
-    const timers = after ? instanceTimers(after) : [];
-    const keys = new Set(timers.map(({ key }) => key));
-    for (const { key } of before ? instanceTimers(before) : []) if (!keys.has(key)) this.deadlines.remove(key);
-    for (const timer of timers) this.deadlines.set(timer);
     const { service, id } = (after ?? before)!;
-    if (after?.checks.some(({ type }) => type === "ttl")) this.#pushed.add(`${service}\0${id}`);
-    else this.#pushed.delete(`${service}\0${id}`);
-    if (pulledOf(before) !== pulledOf(after)) this.#pulledChanged = true;
+    this.#trackTimers(before ? instanceTimers(before) : [], after ? instanceTimers(after) : []);
+    this.#trackChecks({ service, id }, before, after);
     const key = instanceTimerKey(service, id);
     if (after?.suspect) this.#suspects.add(key);
     else this.#suspects.delete(key);
     if (after === null) this.#revived.delete(key);
+  }
+
+  #trackNode(before: Node | null, after: Node | null): void {
+    const subject = nodeSubject((after ?? before)!.name);
+    this.#trackTimers(
+      before ? checkTimers(subject, before.checks) : [],
+      after ? checkTimers(subject, after.checks) : [],
+    );
+    this.#trackChecks(subject, before, after);
+  }
+
+  #trackTimers(before: Timer[], after: Timer[]): void {
+    const keys = new Set(after.map(({ key }) => key));
+    for (const { key } of before) if (!keys.has(key)) this.deadlines.remove(key);
+    for (const timer of after) this.deadlines.set(timer);
+  }
+
+  #trackChecks({ service, id }: CheckSubject, before: Checked | null, after: Checked | null): void {
+    if (after?.checks.some(({ type }) => type === "ttl")) this.#pushed.add(`${service}\0${id}`);
+    else this.#pushed.delete(`${service}\0${id}`);
+    if (pulledOf(before) !== pulledOf(after)) this.#pulledChanged = true;
   }
 
   #renewInstance(name: InstanceName, now: number): boolean {
@@ -418,10 +440,10 @@ export class Core {
   #push(beats: readonly Heartbeat[], now: number): void {
     const reports: CheckReport[] = [];
     for (const { service, id, check: wanted, status = "passing", output = "" } of beats) {
-      const instance = instanceSpace.get(this.store, service, id);
-      if (!instance) continue;
+      const checks = checksOf(this.store, { service, id });
+      if (!checks) continue;
       if (wanted === undefined) this.#renewInstance({ service, id }, now);
-      for (const check of instance.checks) {
+      for (const check of checks) {
         if (check.type !== "ttl" || (wanted !== undefined && check.id !== wanted)) continue;
         if (check.status === status && check.output === output) {
           if (this.deadlines.renew(checkTimerKey(service, id, check.id), now)) this.#soil(now);
@@ -546,13 +568,16 @@ function expireLease(txn: Txn, context: Context, { key }: Deadline): void {
   if (leaseSpace.get(txn, id)) revokeLease(txn, context, id, detachHandlers);
 }
 
-/** What the prober has to know of an instance. */
-function pulledOf(instance: Instance | null): string {
-  const checks = instance?.checks.filter(({ type }) => type !== "ttl") ?? [];
+/** An instance or a node. */
+type Checked = Pick<Instance, "address" | "checks"> & Partial<Pick<Instance, "adminState">>;
+
+/** What the prober has to know of one. */
+function pulledOf(subject: Checked | null): string {
+  const checks = subject?.checks.filter(({ type }) => type === "http" || type === "tcp") ?? [];
   if (checks.length === 0) return "";
   return JSON.stringify([
-    instance!.address,
-    instance!.adminState === "out_of_service",
+    subject!.address,
+    subject!.adminState === "out_of_service",
     checks.map(({ status: _status, output: _output, sinceAt: _sinceAt, ...definition }) => definition),
   ]);
 }

@@ -27,12 +27,16 @@ export type AdminState = "up" | "draining" | "maintenance" | "out_of_service";
 export type Reach = "direct" | `tunnel:${string}` | `gateway:${string}`;
 
 export interface CheckCommon {
-  /** Unique within the instance. */
+  /** Unique within the instance, or the node. */
   id: string;
   name: string;
+  /** For people. */
+  notes: string;
   /** Consecutive results needed to turn passing, or critical. At least 1. */
   successThreshold: number;
   failureThreshold: number;
+  /** Consecutive failures after which it is a warning already; at most `failureThreshold`. */
+  warningThreshold: number;
   /** Deregister the instance after it has been critical this long; null = never. */
   deregisterAfterMs: number | null;
 }
@@ -63,9 +67,63 @@ export interface TcpCheck extends CheckCommon {
   timeoutMs: number;
 }
 
-export type CheckDefinition = TtlCheck | HttpCheck | TcpCheck;
+/** Run by an agent: a Worker cannot send datagrams. Passing unless the port is refused. */
+export interface UdpCheck extends CheckCommon {
+  type: "udp";
+  host: string;
+  port: number;
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/** Run by an agent: gRPC's health protocol (grpc.health.v1). Passing on SERVING. */
+export interface GrpcCheck extends CheckCommon {
+  type: "grpc";
+  host: string;
+  port: number;
+  /** The service asked about; "" = the server. */
+  grpcService: string;
+  tls: boolean;
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/** Run by an agent: an HTTP/2 PING. */
+export interface Http2Check extends CheckCommon {
+  type: "h2ping";
+  host: string;
+  port: number;
+  tls: boolean;
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/** Run by an agent whose operator allows it: exit code 0 passes, 1 warns, others are critical. */
+export interface ScriptCheck extends CheckCommon {
+  type: "script";
+  args: string[];
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/** As well as another instance and its node are. */
+export interface AliasCheck extends CheckCommon {
+  type: "alias";
+  node: string;
+  /** The instance's id; "" = the node alone. */
+  instance: string;
+}
+
+/** What somebody else says; it stays until they say otherwise. */
+export interface StatusCheck extends CheckCommon {
+  type: "status";
+}
+
 /** Checks that the prober runs. */
 export type PullCheck = HttpCheck | TcpCheck;
+/** Checks that an agent beside the instance runs. */
+export type AgentCheck = UdpCheck | GrpcCheck | Http2Check | ScriptCheck;
+export type CheckDefinition = TtlCheck | PullCheck | AgentCheck | AliasCheck | StatusCheck;
 
 export interface CheckState {
   status: HealthStatus;
@@ -94,8 +152,12 @@ export interface Instance {
   tags: string[];
   meta: Record<string, string>;
   locality: Locality;
-  /** Derived from the checks: the worst of them. */
+  /** Derived from the checks, its own and its node's: the worst of them. */
   status: HealthStatus;
+  /** Derived from the checks of its node. */
+  nodeStatus: HealthStatus;
+  /** It gave no address of its own, and has its node's. */
+  inheritsAddress: boolean;
   adminState: AdminState;
   /** True when it lives on a lease and goes with it. */
   ephemeral: boolean;
@@ -114,6 +176,30 @@ export interface Instance {
   /** Per dialect: what only that dialect knows, given back to it alone. */
   extra: Record<string, unknown>;
   registeredAt: number;
+}
+
+/** A machine, or whatever else instances run on. */
+export interface Node {
+  name: string;
+  /** A UUID; "" when not told. */
+  id: string;
+  address: string;
+  /** Further addresses by name: `lan`, `wan`, … */
+  addresses: Record<string, string>;
+  meta: Record<string, string>;
+  locality: Locality;
+  /** The worst of its checks; `passing` without any. */
+  status: HealthStatus;
+  checks: Check[];
+  /** Nobody registered it: it is known by its instances, and goes with the last of them. */
+  implicit: boolean;
+  extra: Record<string, unknown>;
+}
+
+/** A node as it is read: with its place in the order. */
+export interface RegisteredNode extends Node {
+  createRevision: number;
+  modRevision: number;
 }
 
 export type ServiceClass = "single" | "balanced" | "global";
@@ -144,6 +230,8 @@ export interface ServiceView {
   /** The namespace's revision at which this was read. */
   revision: number;
   instances: RegisteredInstance[];
+  /** The nodes of these instances, by name in lower case, as far as they are known. */
+  nodes: Record<string, RegisteredNode>;
   /** The namespace keeps lapsed instances because too many lapsed at once. */
   selfPreservation: boolean;
 }

@@ -13,11 +13,13 @@ import { isUndecided, judge } from "./verdict.ts";
 import type { RunResult, Verdict } from "./verdict.ts";
 
 /** One check that the prober runs, with the address of its instance. */
-export interface Probe {
+export interface Probe<C = PullCheck> {
+  /** Empty for a check of a node. */
   service: string;
+  /** The instance's id; the node's key. */
   instance: string;
   address: string;
-  check: PullCheck & CheckState;
+  check: C & CheckState;
 }
 
 export interface ProbeList {

@@ -25,6 +25,8 @@ export interface Verdict {
 export interface Thresholds {
   successThreshold: number;
   failureThreshold: number;
+  /** From so many failures in a row on it is a warning already. */
+  warningThreshold: number;
 }
 
 /** Counters stop here: no threshold is higher. */
@@ -37,6 +39,9 @@ export function judge(verdict: Verdict, result: RunResult, thresholds: Threshold
   const enough = success
     ? isSuccess(verdict.status) || successes >= atLeastOne(thresholds.successThreshold)
     : failures >= atLeastOne(thresholds.failureThreshold);
+  if (!enough && !success && failures >= atLeastOne(thresholds.warningThreshold) && verdict.status !== "critical") {
+    return { status: "warning", output: result.output, successes, failures };
+  }
   // A result that does not decide leaves the old text: the text has to explain the status it stands beside.
   return enough
     ? { status: result.status, output: result.output, successes, failures }

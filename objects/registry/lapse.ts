@@ -2,8 +2,10 @@
 import type { Deadline } from "../leases/deadlines.ts";
 import type { DetachHandlers } from "../leases/leases.ts";
 import type { Context, Txn } from "../store/txn.ts";
-import { deregister, instanceSpace, setCheck } from "./registry.ts";
+import { deregister } from "./registry.ts";
+import { instanceSpace } from "./spaces.ts";
 import { subjectOf } from "./timers.ts";
+import { setCheck } from "./write.ts";
 
 /** An instance whose lease goes takes its place in the service's counts along. */
 export const detachHandlers: DetachHandlers = {

@@ -1,25 +1,19 @@
 /**
  * Services and their instances: who is there, how to reach them, and whether they are well.
  *
- * Every change of an instance also writes its service's record in the same commit, so the service's mod revision is the
- * index of everything below it: a watcher of one service looks at one key.
- *
  * Refuses to know: wire formats, and how checks are run.
  */
 import { HoldfastError, invalid } from "../errors.ts";
-import type { AdminState, HealthStatus, Instance, RegisteredInstance, ServiceRecord } from "../model.ts";
-import { isHealthy } from "../model.ts";
+import type { AdminState, HealthStatus, Instance, RegisteredInstance } from "../model.ts";
 import { requireLease } from "../leases/leases.ts";
 import type { Context, Reader, StoredRecord, Txn } from "../store/txn.ts";
-import { JsonSpace } from "../store/txn.ts";
-import { assertText, assertTextMap, META_PAIRS_MAX, META_VALUE_CHARACTERS_MAX, SERVICE_TAGS_MAX } from "./limits.ts";
-import { assertOutput, instanceFrom, statusOf } from "./spec.ts";
-import type { CheckSpec, InstanceSpec } from "./spec.ts";
-
-export const serviceSpace = new JsonSpace<ServiceRecord>("service");
-export const instanceSpace = new JsonSpace<Instance>("instance");
-/** Which instances have checks that are pulled: the prober's list without reading them all. */
-export const pulledSpace = new JsonSpace<Record<never, never>>("pulled");
+import { assertText, assertTextMap, META_PAIRS_MAX, META_VALUE_CHARACTERS_MAX } from "./limits.ts";
+import type { CheckSpec } from "./check-spec.ts";
+import { assertOutput } from "./check-spec.ts";
+import { instanceFrom } from "./spec.ts";
+import type { InstanceSpec } from "./spec.ts";
+import { instanceSpace } from "./spaces.ts";
+import { putInstance, removeInstance, setCheck } from "./write.ts";
 
 /** Instances registered or reported in one command. */
 export const BATCH_MAX = 1000;
@@ -34,7 +28,7 @@ export function register(txn: Txn, context: Context, spec: InstanceSpec): Regist
   if (found && before && lease === found.lease && isSameRegistration(before, instance)) {
     return registered(before, found);
   }
-  return write(txn, before, instance, lease);
+  return write(txn, context, before, instance, lease);
 }
 
 /** All or none. */
@@ -86,16 +80,18 @@ export function update(txn: Txn, context: Context, patch: InstancePatch): Regist
   // A change of the registration is no sign of life: the time to live goes on, unless it is a new one.
   if (ttlMs === before.ttlMs) instance.renewedAt = before.renewedAt;
   if (isSameRegistration(before, instance)) return registered(before, found);
-  return write(txn, before, instance, spec.lease ?? null);
+  return write(txn, context, before, instance, spec.lease ?? null);
 }
 
 /** False when there was none: whoever wants it gone has it so. */
-export function deregister(txn: Txn, _context: Context, { service, id }: InstanceName): { existed: boolean } {
+export function deregister(
+  txn: Txn,
+  { now }: Pick<Context, "now">,
+  { service, id }: InstanceName,
+): { existed: boolean } {
   const before = instanceSpace.get(txn, String(service), String(id));
   if (!before) return { existed: false };
-  instanceSpace.delete(txn, service, id);
-  indexPulled(txn, before, null);
-  updateService(txn, service, before, null);
+  removeInstance(txn, now, before);
   return { existed: true };
 }
 
@@ -134,36 +130,13 @@ export function report(txn: Txn, context: Context, reports: CheckReport[]): { ap
 }
 
 /** Marks instances as suspect, or clears the mark. */
-export function markSuspect(txn: Txn, _context: Context, marks: (InstanceName & { suspect: boolean })[]): void {
+export function markSuspect(txn: Txn, context: Context, marks: (InstanceName & { suspect: boolean })[]): void {
   for (const { service, id, suspect } of marks) {
     const found = instanceSpace.record(txn, service, id);
     const before = found && instanceSpace.decode(found);
     if (!before || before.suspect === suspect) continue;
-    write(txn, before, { ...before, suspect }, found.lease);
+    write(txn, context, before, { ...before, suspect }, found.lease);
   }
-}
-
-/** Codes: `not_found` when there is no such instance or check. */
-export function setCheck(
-  txn: Txn,
-  now: number,
-  { service, id }: InstanceName,
-  checkId: string,
-  status: HealthStatus,
-  output: string,
-): boolean {
-  const found = instanceSpace.record(txn, service, id);
-  if (!found) return false;
-  const before = instanceSpace.decode(found);
-  const current = before.checks.find((check) => check.id === checkId);
-  if (!current) return false;
-  if (current.status === status && current.output === output) return true;
-  const sinceAt = current.status === status ? current.sinceAt : now;
-  const checks = before.checks.map((check) => (check === current ? { ...check, status, output, sinceAt } : check));
-  const instance = { ...before, checks };
-  instance.status = statusOf(instance);
-  write(txn, before, instance, found.lease);
-  return true;
 }
 
 /** Codes: `not_found`. */
@@ -184,52 +157,15 @@ function requireRecord(reader: Reader, service: string, id: string): StoredRecor
   return found;
 }
 
-function write(txn: Txn, before: Instance | undefined, instance: Instance, lease: string | null): RegisteredInstance {
-  instanceSpace.put(txn, [instance.service, instance.id], instance, lease);
-  indexPulled(txn, before ?? null, instance);
-  updateService(txn, instance.service, before ?? null, instance);
-  const record = instanceSpace.record(txn, instance.service, instance.id)!;
-  return registered(instance, record);
-}
-
-const hasPulled = (instance: Instance | null): boolean => instance?.checks.some(({ type }) => type !== "ttl") ?? false;
-
-function indexPulled(txn: Txn, before: Instance | null, after: Instance | null): void {
-  const is = hasPulled(after);
-  const { service, id } = (after ?? before)!;
-  if (is === hasPulled(before)) return;
-  if (is) pulledSpace.put(txn, [service, id], {});
-  else pulledSpace.delete(txn, service, id);
-}
-
-function updateService(txn: Txn, service: string, before: Instance | null, after: Instance | null): void {
-  const record = serviceSpace.get(txn, service) ?? newService(service);
-  record.instanceCount += Number(after !== null) - Number(before !== null);
-  record.healthyCount += Number(after !== null && isHealthy(after)) - Number(before !== null && isHealthy(before));
-  // A map, because a tag may be called `constructor`.
-  const tags = new Map(Object.entries(record.tags));
-  for (const tag of before?.tags ?? []) {
-    const left = (tags.get(tag) ?? 1) - 1;
-    if (left > 0) tags.set(tag, left);
-    else tags.delete(tag);
-  }
-  for (const tag of after?.tags ?? []) tags.set(tag, (tags.get(tag) ?? 0) + 1);
-  record.tags = Object.fromEntries(tags);
-  if (after !== null && tags.size > SERVICE_TAGS_MAX) {
-    throw new HoldfastError(
-      "quota_exceeded",
-      `service "${service}" would have more than ${SERVICE_TAGS_MAX} distinct tags`,
-      {
-        limit: SERVICE_TAGS_MAX,
-      },
-    );
-  }
-  if (record.instanceCount === 0) serviceSpace.delete(txn, service);
-  else serviceSpace.put(txn, [service], record);
-}
-
-function newService(name: string): ServiceRecord {
-  return { name, class: "balanced", instanceCount: 0, healthyCount: 0, tags: {} };
+function write(
+  txn: Txn,
+  context: Context,
+  before: Instance | undefined,
+  instance: Instance,
+  lease: string | null,
+): RegisteredInstance {
+  const written = putInstance(txn, context.now, before, instance, lease);
+  return registered(written, instanceSpace.record(txn, instance.service, instance.id)!);
 }
 
 function isSameRegistration(a: Instance, b: Instance): boolean {
@@ -239,7 +175,7 @@ function isSameRegistration(a: Instance, b: Instance): boolean {
 }
 
 /** Prefixes the field an error names. */
-function within<T>(prefix: string, act: () => T): T {
+export function within<T>(prefix: string, act: () => T): T {
   try {
     return act();
   } catch (error) {

@@ -1,6 +1,7 @@
 /** Deadlines that follow from an instance's record: its time to live, its pushed checks, and its end when long critical. */
 import type { Timer } from "../leases/deadlines.ts";
 import type { Check, Instance } from "../model.ts";
+import type { CheckSubject } from "./spaces.ts";
 
 export function instanceTimers(instance: Instance): Timer[] {
   const timers: Timer[] = [];
@@ -12,14 +13,14 @@ export function instanceTimers(instance: Instance): Timer[] {
       sinceAt: instance.renewedAt,
     });
   }
-  for (const check of instance.checks) {
-    const timer = checkTimer(instance, check);
-    if (timer) timers.push(timer);
-  }
-  return timers;
+  return [...timers, ...checkTimers(instance, instance.checks)];
 }
 
-function checkTimer({ service, id }: Instance, check: Check): Timer | null {
+export function checkTimers(subject: CheckSubject, checks: Check[]): Timer[] {
+  return checks.map((check) => checkTimer(subject, check)).filter((timer) => timer !== null);
+}
+
+function checkTimer({ service, id }: CheckSubject, check: Check): Timer | null {
   if (check.status === "critical") {
     if (check.deregisterAfterMs === null) return null;
     const key = deregisterTimerKey(service, id, check.id);

@@ -1,9 +1,21 @@
 /** What resolvers and lists read of the registry. Pages, because one service may have more instances than one RPC carries. */
 import { HoldfastError } from "../errors.ts";
 import type { Probe } from "../probing/plan.ts";
-import type { ServiceClass, ServiceView } from "../model.ts";
+import type {
+  AgentCheck,
+  Check,
+  HealthStatus,
+  PullCheck,
+  RegisteredInstance,
+  RegisteredNode,
+  ServiceClass,
+  ServiceView,
+} from "../model.ts";
 import type { Reader, StoredRecord } from "../store/txn.ts";
-import { instanceSpace, pulledSpace, registered, serviceSpace } from "./registry.ts";
+import { nodeNamed } from "./nodes.ts";
+import { isAgents, isPulled } from "./write.ts";
+import { registered } from "./registry.ts";
+import { agentCheckSpace, instanceSpace, nodeKey, nodeSpace, pulledSpace, serviceSpace } from "./spaces.ts";
 
 export interface ServiceSummary {
   name: string;
@@ -49,9 +61,22 @@ export function viewOf(
     modRevision: record?.modRevision ?? 0,
     revision: state.revision,
     instances,
+    nodes: nodesOf(reader, instances),
     selfPreservation: state.selfPreservation,
     after: records.length > page.length ? instances.at(-1)!.id : null,
   };
+}
+
+function nodesOf(reader: Reader, instances: RegisteredInstance[]): Record<string, RegisteredNode> {
+  const names = new Set(instances.map(({ node }) => nodeKey(node)));
+  names.delete("");
+  // Entries, because a node may be called `__proto__`.
+  return Object.fromEntries(
+    [...names].flatMap((name) => {
+      const node = nodeNamed(reader, name);
+      return node ? [[name, node] as const] : [];
+    }),
+  );
 }
 
 /** Codes: `not_found`. */
@@ -81,16 +106,82 @@ export function listServices(reader: Reader, { after = null }: { after?: string 
   return { services, after: records.length > services.length ? services.at(-1)!.name : null };
 }
 
+/** A check, and whose it is. */
+export interface OwnedCheck {
+  /** Empty for a node's own. */
+  service: string;
+  /** The instance's id; the node's key. */
+  id: string;
+  node: string;
+  tags: string[];
+  check: Check;
+  extra: Record<string, unknown>;
+  createRevision: number;
+  modRevision: number;
+}
+
+export interface CheckPage {
+  checks: OwnedCheck[];
+  /** Continue with it; null at the end. */
+  after: { service: string; id: string } | null;
+}
+
+/** All checks of nodes and instances, page by page; `status` leaves out the others. */
+export function listChecks(
+  reader: Reader,
+  { after = null, status }: { after?: CheckPage["after"]; status?: HealthStatus | undefined },
+): CheckPage {
+  const checks: OwnedCheck[] = [];
+  const take = (owner: Omit<OwnedCheck, "check">, of: Check[]): void => {
+    for (const check of of) if (status === undefined || check.status === status) checks.push({ ...owner, check });
+  };
+  if (after === null) {
+    for (const record of nodeSpace.under(reader, [])) {
+      const { name, checks: own, extra } = nodeSpace.decode(record);
+      const { createRevision, modRevision } = record;
+      take({ service: "", id: nodeKey(name), node: name, tags: [], extra, createRevision, modRevision }, own);
+    }
+  }
+  const records = instanceSpace.under(reader, [], {
+    limit: VIEW_PAGE_INSTANCES + 1,
+    ...(after && { after: instanceSpace.key(after.service, after.id) }),
+  });
+  const page = records.slice(0, VIEW_PAGE_INSTANCES);
+  for (const record of page) {
+    const { service, id, node, tags, checks: own, extra } = instanceSpace.decode(record);
+    const { createRevision, modRevision } = record;
+    take({ service, id, node, tags, extra, createRevision, modRevision }, own);
+  }
+  const last = page.at(-1);
+  const [service = "", id = ""] = last ? instanceSpace.parts(last.key) : [];
+  return { checks, after: records.length > page.length ? { service, id } : null };
+}
+
+/** The checks that the agent of a node runs: its instances' and its own. */
+export function agentChecks(reader: Reader, { node }: { node: string }): Probe<AgentCheck>[] {
+  return agentCheckSpace.under(reader, [nodeKey(node)], { limit: AGENT_SUBJECTS_MAX }).flatMap(({ key }) => {
+    const [, service = "", instance = ""] = agentCheckSpace.parts(key);
+    const { address, checks } = subjectNamed(reader, service, instance);
+    return checks.filter(isAgents).map((check) => ({ service, instance, address, check }));
+  });
+}
+
+const AGENT_SUBJECTS_MAX = 1000;
+function subjectNamed(reader: Reader, service: string, id: string): { address: string; checks: Check[] } {
+  if (service === "") return nodeSpace.get(reader, id) ?? NOTHING;
+  const instance = instanceSpace.get(reader, service, id);
+  return instance && instance.adminState !== "out_of_service" ? instance : NOTHING;
+}
+
+const NOTHING = { address: "", checks: [] };
+
 /** The checks that the prober runs: up to `limit`, and one more if there are more. */
 export function pulledChecks(reader: Reader, limit: number): Probe[] {
   const probes: Probe[] = [];
   for (const { key } of pulledSpace.under(reader, [], { limit: limit + 1 })) {
-    const instance = instanceSpace.get(reader, ...pulledSpace.parts(key));
-    if (!instance || instance.adminState === "out_of_service") continue;
-    for (const check of instance.checks) {
-      if (check.type !== "ttl")
-        probes.push({ service: instance.service, instance: instance.id, address: instance.address, check });
-    }
+    const [service = "", instance = ""] = pulledSpace.parts(key);
+    const { address, checks } = subjectNamed(reader, service, instance);
+    for (const check of checks) if (isPulled(check)) probes.push({ service, instance, address, check });
     if (probes.length > limit) break;
   }
   return probes;

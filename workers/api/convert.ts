@@ -3,7 +3,8 @@ import { fromBase64, toBase64, utf8 } from "../../objects/bytes.ts";
 import { invalid } from "../../objects/errors.ts";
 import type { Check, RegisteredInstance } from "../../objects/model.ts";
 import { portOf } from "../../objects/model.ts";
-import type { CheckSpec, InstanceSpec } from "../../objects/registry/spec.ts";
+import type { CheckSpec } from "../../objects/registry/check-spec.ts";
+import type { InstanceSpec } from "../../objects/registry/spec.ts";
 import type { StoredRecord } from "../../objects/store/txn.ts";
 import type { CheckInput, InstanceInput } from "./schemas.ts";
 
@@ -47,7 +48,15 @@ export function milliseconds<T extends number | null | undefined>(seconds: T): T
 export const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 export function instanceOutput(instance: RegisteredInstance) {
-  const { renewedAt: _renewedAt, extra: _extra, ttlMs, checks, registeredAt, ...rest } = instance;
+  const {
+    renewedAt: _renewedAt,
+    extra: _extra,
+    inheritsAddress: _inherits,
+    ttlMs,
+    checks,
+    registeredAt,
+    ...rest
+  } = instance;
   return {
     ...rest,
     port: portOf(instance) ?? null,
@@ -67,6 +76,7 @@ function checkOutput(check: Check) {
     const { ttlMs, ...ttlRest } = rest;
     return { ...ttlRest, ttl: ttlMs / 1000, ...common };
   }
+  if (rest.type === "alias" || rest.type === "status") return { ...rest, ...common };
   const { intervalMs, timeoutMs, ...pulled } = rest;
   return { ...pulled, interval: intervalMs / 1000, timeout: timeoutMs / 1000, ...common };
 }

@@ -24,6 +24,11 @@ const pulled = {
   timeout: seconds("For one run").optional(),
 };
 
+const target = {
+  host: z.string().optional().describe("Default: the instance's address"),
+  port: z.number().int().optional().describe("Default: the instance's default port"),
+};
+
 export const checkInput = z
   .discriminatedUnion("type", [
     z.strictObject({ type: z.literal("ttl"), ttl: seconds("Critical without a result for this long"), ...checkCommon }),
@@ -36,19 +41,30 @@ export const checkInput = z
       ...pulled,
       ...checkCommon,
     }),
+    z.strictObject({ type: z.literal("tcp"), ...target, ...pulled, ...checkCommon }),
+    z.strictObject({ type: z.literal("udp"), ...target, ...pulled, ...checkCommon }),
     z.strictObject({
-      type: z.literal("tcp"),
-      host: z.string().optional().describe("Default: the instance's address"),
-      port: z.number().int().optional().describe("Default: the instance's default port"),
+      type: z.literal("grpc"),
+      grpcService: z.string().optional().describe("The service asked about; default: the server"),
+      tls: z.boolean().optional(),
+      ...target,
       ...pulled,
       ...checkCommon,
     }),
+    z.strictObject({ type: z.literal("h2ping"), tls: z.boolean().optional(), ...target, ...pulled, ...checkCommon }),
+    z.strictObject({
+      type: z.literal("alias"),
+      node: z.string().optional(),
+      instance: z.string().optional().describe("The id of an instance on that node; default: the node alone"),
+      ...checkCommon,
+    }),
+    z.strictObject({ type: z.literal("status"), ...checkCommon }),
   ])
   .openapi("CheckInput");
 
-/** One shape of all three kinds, as the converter takes it. */
+/** One shape of all kinds, as the converter takes it. */
 export type CheckInput = Partial<Record<"ttl" | "interval" | "timeout", number | undefined>> & {
-  type: "ttl" | "http" | "tcp";
+  type: "ttl" | "http" | "tcp" | "udp" | "grpc" | "h2ping" | "alias" | "status";
   deregisterAfter?: number | null | undefined;
 };
 
@@ -96,7 +112,7 @@ const checkOutput = z
   .looseObject({
     id: z.string(),
     name: z.string(),
-    type: z.enum(["ttl", "http", "tcp"]),
+    type: z.enum(["ttl", "http", "tcp", "udp", "grpc", "h2ping", "script", "alias", "status"]),
     status: z.enum(["passing", "warning", "critical"]),
     output: z.string(),
     since: z.iso.datetime().describe("When the status last changed"),
@@ -117,6 +133,7 @@ export const instanceOutput = z
     meta: names,
     locality: z.object({ region: z.string(), zone: z.string(), cluster: z.string() }),
     status: z.enum(["passing", "warning", "critical", "unknown"]),
+    nodeStatus: z.enum(["passing", "warning", "critical", "unknown"]).describe("Of the node it runs on"),
     adminState: z.enum(["up", "draining", "maintenance", "out_of_service"]),
     ephemeral: z.boolean(),
     private: z.boolean(),

@@ -11,8 +11,10 @@ const policy = parseEgressPolicy({});
 const common = {
   id: "c",
   name: "c",
+  notes: "",
   successThreshold: 1,
   failureThreshold: 1,
+  warningThreshold: 1,
   deregisterAfterMs: null,
   intervalMs: 1000,
   timeoutMs: 50,

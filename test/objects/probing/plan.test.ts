@@ -16,6 +16,7 @@ function probe(instance: string, change: Partial<HttpCheck & CheckState> = {}): 
     check: {
       id: "c",
       name: "c",
+      notes: "",
       type: "http",
       url: "http://10.0.0.1/",
       method: "GET",
@@ -25,6 +26,7 @@ function probe(instance: string, change: Partial<HttpCheck & CheckState> = {}): 
       timeoutMs: 1000,
       successThreshold: 1,
       failureThreshold: 1,
+      warningThreshold: change.failureThreshold ?? 1,
       deregisterAfterMs: null,
       status: "critical",
       output: "not run yet",

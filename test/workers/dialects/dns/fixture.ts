@@ -21,6 +21,8 @@ export function instance(id: string, address: string, overrides: Partial<Registe
     meta: {},
     locality: { region: "", zone: "", cluster: "" },
     status: "passing",
+    nodeStatus: "passing",
+    inheritsAddress: false,
     adminState: "up",
     ephemeral: false,
     private: false,
@@ -64,6 +66,7 @@ export class MemoryResolver implements Resolver {
       modRevision: instances === undefined ? 0 : 1,
       revision: 1,
       instances: instances ?? [],
+      nodes: {},
       selfPreservation: this.selfPreservation,
     };
     return { view, ageSeconds: this.stale ? 42 : 0, stale: this.stale };
