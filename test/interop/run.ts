@@ -55,8 +55,9 @@ const work = mkdtempSync(join(tmpdir(), "holdfast-interop-"));
 const BINARY = join(work, "consul-go");
 const total = { passed: 0, failed: 0, skipped: 0 };
 
-for (const { name, missing, run } of drivers) {
-  const reason = missing();
+for (const driver of drivers) {
+  const { name } = driver;
+  const reason = driver.missing();
   if (reason !== null) {
     total.skipped++;
     console.log(`skipped  ${name}: ${reason}`);
@@ -64,7 +65,7 @@ for (const { name, missing, run } of drivers) {
   }
   await using edge = await Edge.start();
   const env = { CONSUL_HTTP_ADDR: new URL(edge.address).host, CONSUL_HTTP_TOKEN: TOKEN };
-  const { passed, failed } = run({ env, cwd: work });
+  const { passed, failed } = driver.run({ env, cwd: work });
   total.passed += passed;
   total.failed += failed.length;
   console.log(`${failed.length === 0 ? "passed " : "FAILED "}  ${name}: ${passed} steps`);
