@@ -39,6 +39,8 @@ export interface CheckCommon {
   warningThreshold: number;
   /** Deregister the instance after it has been critical this long; null = never. */
   deregisterAfterMs: number | null;
+  /** Per dialect: what only that dialect knows of it. */
+  extra?: Record<string, unknown>;
 }
 
 /** Pushed by the service: critical when no result arrived for `ttlMs`. */

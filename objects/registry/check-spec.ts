@@ -53,6 +53,7 @@ interface CheckSpecCommon {
   /** Until the first result; default `critical`. */
   status?: HealthStatus | undefined;
   output?: string | undefined;
+  extra?: Record<string, unknown> | undefined;
 }
 
 export type CheckSpec = CheckSpecCommon &
@@ -79,6 +80,7 @@ const TIMEOUT_MS = 10_000;
 const INTERVAL_MIN_MS = 1000;
 const INTERVAL_MAX_MS = 86_400_000;
 const CHECK_TEXT_MAX = 8192;
+const EXTRA_CHARACTERS_MAX = 16_384;
 const METHOD = /^[A-Z]{3,16}$/;
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 
@@ -108,7 +110,14 @@ export function worstOf(checks: Check[]): HealthStatus | undefined {
   return statuses.has("warning") ? "warning" : "passing";
 }
 
-export function checksFrom(specs: CheckSpec[], target: CheckTarget, now: number, earlier: Check[]): Check[] {
+/** With `keepStates` a check whose id is known goes on with what that one found, whatever the specification says. */
+export function checksFrom(
+  specs: CheckSpec[],
+  target: CheckTarget,
+  now: number,
+  earlier: Check[],
+  keepStates = false,
+): Check[] {
   if (specs.length > CHECKS_MAX) throw invalid("checks", `must have at most ${CHECKS_MAX} entries`);
   const ids = new Set<string>();
   return specs.map((spec, index) => {
@@ -116,10 +125,13 @@ export function checksFrom(specs: CheckSpec[], target: CheckTarget, now: number,
     const definition = checkDefinition(spec, target, index, field);
     if (ids.has(definition.id)) throw invalid(`${field}.id`, `"${definition.id}" is given twice`);
     ids.add(definition.id);
+    const known = earlier.find((check) => check.id === definition.id);
     // Registering the same check again does not forget what it has found.
-    const same = earlier.find((check) => isSameCheck(check, definition));
-    if (same && spec.status === undefined) {
-      return { ...definition, status: same.status, output: same.output, sinceAt: same.sinceAt };
+    if (known && isSameCheck(known, definition) && (keepStates || !isNews(spec, known))) {
+      return { ...definition, status: known.status, output: known.output, sinceAt: known.sinceAt };
+    }
+    if (known && keepStates && definition.type !== "alias") {
+      return { ...definition, status: known.status, output: known.output, sinceAt: now };
     }
     const output = spec.output ?? "";
     assertOutput(`${field}.output`, output);
@@ -131,6 +143,12 @@ export function assertOutput(field: string, output: unknown): asserts output is 
   if (typeof output !== "string" || output.length > OUTPUT_CHARACTERS_MAX || !output.isWellFormed()) {
     throw invalid(field, `must be a text of at most ${OUTPUT_CHARACTERS_MAX} characters`);
   }
+}
+
+/** A status that is told counts as a sign of life of a pushed check, even the same again. */
+function isNews(spec: CheckSpec, known: Check): boolean {
+  if (spec.status === undefined) return false;
+  return known.type === "ttl" || spec.status !== known.status || (spec.output ?? "") !== known.output;
 }
 
 function isSameCheck(check: Check, definition: CheckDefinition): boolean {
@@ -150,7 +168,20 @@ function checkDefinition(spec: CheckSpec, target: CheckTarget, index: number, fi
   assertWhole(`${field}.failureThreshold`, failureThreshold, 1, 100);
   assertWhole(`${field}.warningThreshold`, warningThreshold, 1, failureThreshold);
   if (deregisterAfterMs !== null) assertDuration(`${field}.deregisterAfter`, deregisterAfterMs);
-  const common = { id, name, notes, successThreshold, failureThreshold, warningThreshold, deregisterAfterMs };
+  const { extra } = spec;
+  if (extra !== undefined && JSON.stringify(extra).length > EXTRA_CHARACTERS_MAX) {
+    throw invalid(`${field}.extra`, `must have at most ${EXTRA_CHARACTERS_MAX} characters as JSON`);
+  }
+  const common = {
+    id,
+    name,
+    notes,
+    successThreshold,
+    failureThreshold,
+    warningThreshold,
+    deregisterAfterMs,
+    ...(extra !== undefined && { extra }),
+  };
   switch (spec.type) {
     case "ttl":
       assertDuration(`${field}.ttl`, spec.ttlMs);

@@ -17,6 +17,8 @@ export const memberSpace = new JsonSpace<Mark>("member");
 export const pulledSpace = new JsonSpace<Mark>("pulled");
 /** Node key, subject: who has checks that the node's agent runs. */
 export const agentCheckSpace = new JsonSpace<Mark>("agent_check");
+/** Node key, check id, subject: whose check it is. */
+export const checkIdSpace = new JsonSpace<Mark>("check_id");
 /** Node key and instance id of the target, subject and check id: who is as well as the target is. */
 export const aliasSpace = new JsonSpace<Mark>("alias");
 

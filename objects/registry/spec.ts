@@ -45,6 +45,8 @@ export interface InstanceSpec {
   extra?: Record<string, unknown> | undefined;
   /** `address` is its node's, and follows it. */
   inheritsAddress?: boolean | undefined;
+  /** Checks whose ids are known go on with what they have found, however they are defined now. */
+  keepStates?: boolean | undefined;
 }
 
 /** Throws `invalid_argument` naming the field. `before` is the registration it replaces. */
@@ -89,7 +91,7 @@ export function instanceFrom(spec: InstanceSpec, context: Context, before: Insta
     extra,
     registeredAt: before?.registeredAt ?? context.now,
   };
-  instance.checks = checksFrom(spec.checks ?? [], instance, context.now, before?.checks ?? []);
+  instance.checks = checksFrom(spec.checks ?? [], instance, context.now, before?.checks ?? [], spec.keepStates);
   instance.status = statusOf(instance);
   if (JSON.stringify(instance).length > INSTANCE_CHARACTERS_MAX) {
     throw new HoldfastError("too_large", `the instance has more than ${INSTANCE_CHARACTERS_MAX} characters as JSON`, {

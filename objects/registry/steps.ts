@@ -6,7 +6,7 @@
  */
 import { HoldfastError, invalid } from "../errors.ts";
 import type { Check, HealthStatus, RegisteredInstance, RegisteredNode } from "../model.ts";
-import type { Context, Txn } from "../store/txn.ts";
+import type { Context, Reader, Txn } from "../store/txn.ts";
 import type { CheckSpec } from "./check-spec.ts";
 import { assertOutput, checksFrom } from "./check-spec.ts";
 import { CHECKS_MAX } from "./limits.ts";
@@ -37,7 +37,13 @@ export type RegistryStep =
       keepChecks?: boolean;
     } & Compared)
   | ({ type: "instance.delete"; node: string; id: string } & Compared)
-  | ({ type: "check.put"; owner: CheckOwner; check: CheckSpec } & Compared)
+  | ({
+      type: "check.put";
+      owner: CheckOwner;
+      check: CheckSpec;
+      /** A check of that id goes on with what it has found. */
+      keepState?: boolean;
+    } & Compared)
   | ({ type: "check.delete"; owner: CheckOwner; check: string } & Compared)
   | { type: "check.report"; owner: CheckOwner; check: string; status: HealthStatus; output: string };
 
@@ -96,9 +102,9 @@ export function applyStep(txn: Txn, context: Context, step: RegistryStep): StepR
 }
 
 /** The instances of one id on a node; more than one only where they were registered without regard to it. */
-export function instancesNamed(txn: Txn, node: string, id: string): RegisteredInstance[] {
-  return memberSpace.under(txn, [nodeKey(node), id]).flatMap(({ key }) => {
-    const record = instanceSpace.record(txn, memberSpace.parts(key)[2]!, id);
+export function instancesNamed(reader: Reader, node: string, id: string): RegisteredInstance[] {
+  return memberSpace.under(reader, [nodeKey(node), id]).flatMap(({ key }) => {
+    const record = instanceSpace.record(reader, memberSpace.parts(key)[2]!, id);
     return record ? [registered(instanceSpace.decode(record), record)] : [];
   });
 }
@@ -113,13 +119,20 @@ function putInstanceStep(
   const record = instanceSpace.record(txn, String(service), String(id));
   assertRevision(record?.modRevision, cas);
   const named = new Set((spec.checks ?? []).map((check) => check.id));
-  const kept = keepChecks ? (found?.checks ?? []).filter((check) => !named.has(check.id)) : [];
-  const instance = register(txn, context, { ...spec, checks: [...kept, ...(spec.checks ?? [])].map(withAlias(txn)) });
+  const kept = keepChecks ? (found?.checks ?? []).filter((check) => !named.has(check.id)).map(definitionOf) : [];
+  const instance = register(txn, context, {
+    ...spec,
+    ...(spec.inheritsAddress && { address: nodeSpace.get(txn, nodeKey(node))?.address ?? spec.address }),
+    checks: [...kept, ...(spec.checks ?? []).map(withAlias(txn))],
+  });
   for (const other of node === "" ? [] : instancesNamed(txn, node, id)) {
     if (other.service !== service) deregister(txn, context, other);
   }
   return { existed: found !== undefined, instance };
 }
+
+const definitionOf = ({ status: _status, output: _output, sinceAt: _sinceAt, ...definition }: Check): CheckSpec =>
+  definition;
 
 /** An alias begins as its target is. */
 const withAlias =
@@ -130,7 +143,7 @@ const withAlias =
 function putCheck(
   txn: Txn,
   context: Context,
-  { owner, check: spec, cas }: RegistryStep & { type: "check.put" },
+  { owner, check: spec, keepState = false, cas }: RegistryStep & { type: "check.put" },
 ): StepResult {
   const subject = subjectOf(owner);
   const earlier = checksOf(txn, subject);
@@ -138,7 +151,7 @@ function putCheck(
   if (spec.id !== undefined) assertCheckRevision(txn, subject, spec.id, cas);
   const { instance, node } = ownerOf(txn, subject);
   const target = instance ?? { address: node!.address, ports: {} };
-  const [check] = checksFrom([withAlias(txn)(spec)], target, context.now, earlier) as [Check];
+  const [check] = checksFrom([withAlias(txn)(spec)], target, context.now, earlier, keepState) as [Check];
   const existed = earlier.some(({ id }) => id === check.id);
   if (!existed && earlier.length >= CHECKS_MAX) throw invalid("checks", `must have at most ${CHECKS_MAX} entries`);
   const unchanged = earlier.some((found) => JSON.stringify(found) === JSON.stringify(check));

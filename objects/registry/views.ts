@@ -15,7 +15,15 @@ import type { Reader, StoredRecord } from "../store/txn.ts";
 import { nodeNamed } from "./nodes.ts";
 import { isAgents, isPulled } from "./write.ts";
 import { registered } from "./registry.ts";
-import { agentCheckSpace, instanceSpace, nodeKey, nodeSpace, pulledSpace, serviceSpace } from "./spaces.ts";
+import {
+  agentCheckSpace,
+  checkIdSpace,
+  instanceSpace,
+  nodeKey,
+  nodeSpace,
+  pulledSpace,
+  serviceSpace,
+} from "./spaces.ts";
 
 export interface ServiceSummary {
   name: string;
@@ -64,6 +72,41 @@ export function viewOf(
     nodes: nodesOf(reader, instances),
     selfPreservation: state.selfPreservation,
     after: records.length > page.length ? instances.at(-1)!.id : null,
+  };
+}
+
+/** The first part of a view, or null when it is as it was at that mod revision: then there is nothing to carry. */
+export function viewSince(
+  reader: Reader,
+  { service, known }: { service: string; known: number },
+  state: { revision: number; selfPreservation: boolean },
+): ViewPage | null {
+  const modRevision = serviceSpace.record(reader, service)?.modRevision ?? 0;
+  return modRevision === known ? null : viewOf(reader, { service }, state);
+}
+
+export interface InstancePage {
+  instances: RegisteredInstance[];
+  /** Their nodes, by name in lower case. */
+  nodes: Record<string, RegisteredNode>;
+  /** Continue with it; null at the end. */
+  after: { service: string; id: string } | null;
+}
+
+/** The instances of all services, page by page. */
+export function listInstances(reader: Reader, { after = null }: { after?: InstancePage["after"] }): InstancePage {
+  const records = instanceSpace.under(reader, [], {
+    limit: VIEW_PAGE_INSTANCES + 1,
+    ...(after && { after: instanceSpace.key(after.service, after.id) }),
+  });
+  const instances = records
+    .slice(0, VIEW_PAGE_INSTANCES)
+    .map((record) => registered(instanceSpace.decode(record), record));
+  const last = instances.at(-1);
+  return {
+    instances,
+    nodes: nodesOf(reader, instances),
+    after: last && records.length > instances.length ? { service: last.service, id: last.id } : null,
   };
 }
 
@@ -155,6 +198,21 @@ export function listChecks(
   const last = page.at(-1);
   const [service = "", id = ""] = last ? instanceSpace.parts(last.key) : [];
   return { checks, after: records.length > page.length ? { service, id } : null };
+}
+
+/** A check by its id on a node: its instances' and its own. More than one where they were registered without regard to it. */
+export function checksNamed(reader: Reader, { node, check }: { node: string; check: string }): OwnedCheck[] {
+  return checkIdSpace.under(reader, [nodeKey(node), check]).flatMap(({ key }) => {
+    const [, , service = "", id = ""] = checkIdSpace.parts(key);
+    const record = service === "" ? nodeSpace.record(reader, id) : instanceSpace.record(reader, service, id);
+    if (!record) return [];
+    const owner = service === "" ? nodeSpace.decode(record) : instanceSpace.decode(record);
+    const found = owner.checks.find((candidate) => candidate.id === check);
+    if (!found) return [];
+    const { createRevision, modRevision } = record;
+    const [name, tags] = "tags" in owner ? [owner.node, owner.tags] : [owner.name, []];
+    return [{ service, id, node: name, tags, check: found, extra: owner.extra, createRevision, modRevision }];
+  });
 }
 
 /** The checks that the agent of a node runs: its instances' and its own. */

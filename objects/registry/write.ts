@@ -17,6 +17,7 @@ import type { CheckSubject } from "./spaces.ts";
 import {
   agentCheckSpace,
   aliasSpace,
+  checkIdSpace,
   instanceSpace,
   memberSpace,
   nodeKey,
@@ -219,6 +220,14 @@ function indexChecks(
   const moved = nodeKey(nodeBefore) !== nodeKey(node);
   if (wasAgents && (moved || !isAgentsNow)) agentCheckSpace.delete(txn, nodeKey(nodeBefore), service, id);
   if (isAgentsNow && (moved || !wasAgents)) agentCheckSpace.put(txn, [nodeKey(node), service, id], {});
+  const ids = (checks: Check[], of: string): Set<string> => new Set(of === "" ? [] : checks.map((check) => check.id));
+  const [idsBefore, idsAfter] = [ids(before, nodeBefore), ids(after, node)];
+  for (const check of idsBefore) {
+    if (moved || !idsAfter.has(check)) checkIdSpace.delete(txn, nodeKey(nodeBefore), check, service, id);
+  }
+  for (const check of idsAfter) {
+    if (moved || !idsBefore.has(check)) checkIdSpace.put(txn, [nodeKey(node), check, service, id], {});
+  }
   const kept = new Set(aliasesIn(after).map((parts) => parts.join("\0")));
   for (const target of aliasesIn(before)) {
     if (!kept.has(target.join("\0"))) aliasSpace.delete(txn, target[0], target[1], service, id, target[2]);
