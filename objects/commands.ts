@@ -10,6 +10,8 @@ import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
 import { describeLease, grantLease, leaseSpace, revokeLease } from "./leases/leases.ts";
+import type { LookupInput } from "./lookups/lookups.ts";
+import { deleteLookup, findLookup, listLookups, putLookup, resolveLookup } from "./lookups/lookups.ts";
 import type { Caller, HealthStatus } from "./model.ts";
 import * as authMethods from "./policy/auth-methods.ts";
 import * as policies from "./policy/policies.ts";
@@ -31,9 +33,22 @@ import {
 } from "./registry/registry.ts";
 import type { InstanceSpec } from "./registry/spec.ts";
 import type { RegistryStep } from "./registry/steps.ts";
-import { applySteps } from "./registry/steps.ts";
-import type { ViewInput } from "./registry/views.ts";
-import { agentChecks, listChecks, describeService, listServices, viewOf } from "./registry/views.ts";
+import { applySteps, instancesNamed } from "./registry/steps.ts";
+import type { InstancePage, ViewInput } from "./registry/views.ts";
+import {
+  agentChecks,
+  checksNamed,
+  describeService,
+  listChecks,
+  listInstances,
+  listServices,
+  viewOf,
+  viewSince,
+} from "./registry/views.ts";
+import type { AccessMatchInput } from "./rules/access.ts";
+import { accessMatching } from "./rules/access.ts";
+import type { DeleteRuleInput, ListRulesInput, PutRuleInput, RuleName } from "./rules/rules.ts";
+import { deleteRule, findRule, listRules, putRule, rulesAround } from "./rules/rules.ts";
 import type { SettingsPatch } from "./settings/settings.ts";
 import { settingsOf, updateSettings } from "./settings/settings.ts";
 import type { Store } from "./store/store.ts";
@@ -54,6 +69,9 @@ export const COMMANDS = {
   "leases.grant": (txn: Txn, context: Context, input: GrantInput) => grantLease(txn, context, input),
   "leases.revoke": (txn: Txn, context: Context, input: { id: string }) =>
     revokeLease(txn, context, input.id, detachHandlers),
+  "lookup.put": (txn: Txn, context: Context, input: LookupInput) => putLookup(txn, context, input),
+  "lookup.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
+    deleteLookup(txn, context, input),
   "settings.update": (txn: Txn, context: Context, input: SettingsPatch) => updateSettings(txn, context, input),
   "policy.put": (txn: Txn, context: Context, input: policies.PolicyInput) => policies.putPolicy(txn, context, input),
   "policy.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
@@ -61,8 +79,11 @@ export const COMMANDS = {
   "role.put": (txn: Txn, context: Context, input: roles.RoleInput) => roles.putRole(txn, context, input),
   "role.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
     roles.deleteRole(txn, context, input),
-  "token.bootstrap": (txn: Txn, context: Context, input: Pick<tokens.TokenInput, "secret" | "description">) =>
-    tokens.bootstrap(txn, context, input),
+  "token.bootstrap": (
+    txn: Txn,
+    context: Context,
+    input: Pick<tokens.TokenInput, "accessor" | "secret" | "description">,
+  ) => tokens.bootstrap(txn, context, input),
   "token.create": (txn: Txn, context: Context, input: tokens.TokenInput) => tokens.createToken(txn, context, input),
   "token.update": (txn: Txn, context: Context, input: tokens.TokenUpdate) => tokens.updateToken(txn, context, input),
   "token.clone": (txn: Txn, context: Context, input: tokens.CloneInput) => tokens.cloneToken(txn, context, input),
@@ -75,6 +96,8 @@ export const COMMANDS = {
     authMethods.putBindingRule(txn, context, input),
   "bindingRule.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
     authMethods.deleteBindingRule(txn, context, input),
+  "rules.put": (txn: Txn, context: Context, input: PutRuleInput) => putRule(txn, context, input),
+  "rules.delete": (txn: Txn, context: Context, input: DeleteRuleInput) => deleteRule(txn, context, input),
 } satisfies Record<string, (txn: Txn, context: Context, input: never) => unknown>;
 
 export type CommandName = keyof typeof COMMANDS;
@@ -87,6 +110,7 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
   "registry.deregisterService",
   "kv.delete",
   "leases.revoke",
+  "lookup.delete",
   "settings.update",
   "policy.delete",
   "role.delete",
@@ -108,6 +132,10 @@ export const QUERIES = {
   "store.nothing": (_context: QueryContext, _input: Record<never, never>) => null,
   "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
     viewOf(store, input, { revision: store.revision, selfPreservation }),
+  "registry.viewSince": ({ store, selfPreservation }: QueryContext, input: { service: string; known: number }) =>
+    viewSince(store, input, { revision: store.revision, selfPreservation }),
+  "registry.instances": ({ store }: QueryContext, input: { after?: InstancePage["after"] }) =>
+    listInstances(store, input),
   "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),
   "registry.service": ({ store }: QueryContext, input: { service: string }) => describeService(store, input),
   "registry.instance": ({ store }: QueryContext, input: InstanceName) => describeInstance(store, input),
@@ -117,6 +145,9 @@ export const QUERIES = {
     { store }: QueryContext,
     input: { name: string; after?: { service: string; id: string } | null },
   ) => instancesOn(store, input),
+  "nodes.instance": ({ store }: QueryContext, { node, id }: { node: string; id: string }) =>
+    instancesNamed(store, node, id),
+  "nodes.check": ({ store }: QueryContext, input: { node: string; check: string }) => checksNamed(store, input),
   "registry.checks": (
     { store }: QueryContext,
     input: { after?: { service: string; id: string } | null; status?: HealthStatus | undefined },
@@ -136,6 +167,9 @@ export const QUERIES = {
     const ids = records.slice(0, 1000).map(({ key }) => leaseSpace.parts(key)[0]!);
     return { ids, after: records.length > 1000 ? ids.at(-1)! : null };
   },
+  "lookup.get": ({ store }: QueryContext, input: { id: string }) => findLookup(store, input.id) ?? null,
+  "lookup.list": ({ store }: QueryContext, input: PageInput) => listLookups(store, input),
+  "lookup.resolve": ({ store }: QueryContext, input: { name: string }) => resolveLookup(store, input),
   "settings.get": ({ store }: QueryContext, _input: Record<never, never>) => settingsOf(store),
   "audit.list": ({ store }: QueryContext, input: { since?: number; limit?: number }) => listAudit(store, input),
   "audit.verify": ({ store }: QueryContext, input: { since?: number }) => verifyAudit(store, input),
@@ -156,6 +190,10 @@ export const QUERIES = {
   "bindingRule.get": ({ store }: QueryContext, input: { id: string }) => authMethods.describeBindingRule(store, input),
   "bindingRule.list": ({ store }: QueryContext, input: PageInput & { method?: string | undefined }) =>
     authMethods.listBindingRules(store, input),
+  "rules.get": ({ store }: QueryContext, input: RuleName) => findRule(store, input) ?? null,
+  "rules.list": ({ store }: QueryContext, input: ListRulesInput) => listRules(store, input),
+  "rules.around": ({ store }: QueryContext, input: { service: string }) => rulesAround(store, input),
+  "rules.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
 } satisfies Record<string, (context: QueryContext, input: never) => unknown>;
 
 export type QueryName = keyof typeof QUERIES;
