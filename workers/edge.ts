@@ -19,7 +19,7 @@ import { isFull, tooManyWaiting } from "./request/admission.ts";
 import { callerOf, sourceOf } from "./request/caller.ts";
 import { datacenterNamed, datacenterOf, objectName } from "./request/datacenter.ts";
 import { refusedBySize } from "./request/limits.ts";
-import { DEFAULT_NAMESPACE, isNamespace, locate } from "./request/namespace.ts";
+import { DEFAULT_NAMESPACE, isNamespace, locate, namespaceOfHost } from "./request/namespace.ts";
 import { NamespaceClient } from "./request/namespace-client.ts";
 import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
@@ -79,7 +79,8 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   const { url } = request;
   const hosted = hostedRoute(url, env);
   if (hosted) return gateway(request, env, new EdgeResolver(env, context), hosted);
-  const { namespace: prefixed, pathAndQuery } = locate(rawPathAndQuery(url));
+  const { namespace: inPath, pathAndQuery } = locate(rawPathAndQuery(url));
+  const prefixed = inPath ?? namespaceOfHost(HOST.exec(url)?.[1] ?? "", domainOf(env));
   if (pathAndQuery === "/health/live") return new Response("ok\n");
   if (pathAndQuery === "/health/ready") return ready(env);
 

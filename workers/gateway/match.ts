@@ -6,6 +6,7 @@
  *
  * Source: RFC 3986 §3.3 and §5.2.4 (path, dot segments), RFC 1123 §2.1 (host labels).
  */
+import { bareHost } from "../request/host.ts";
 
 export interface RouteTarget {
   namespace: string;
@@ -95,10 +96,4 @@ function decodeSegment(segment: string): string | null {
   } catch {
     return null;
   }
-}
-
-function bareHost(host: string): string {
-  const colon = host.indexOf(":");
-  const name = (colon === -1 ? host : host.slice(0, colon)).toLowerCase();
-  return name.endsWith(".") ? name.slice(0, -1) : name;
 }

@@ -1,5 +1,6 @@
-/** Which namespace a request is for, as far as the path and the host tell: `/ns/<namespace>/…` before any surface. */
+/** Which namespace a request is for, as far as the path (`/ns/<namespace>/…` before any surface) and the host tell. */
 import { HoldfastError, invalid } from "../../objects/errors.ts";
+import { bareHost } from "./host.ts";
 
 export const DEFAULT_NAMESPACE = "default";
 const NAME = /^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/;
@@ -14,6 +15,14 @@ export function assertNamespace(name: string): void {
   if (!isNamespace(name)) {
     throw invalid("namespace", "must be 1 to 63 of a-z, 0-9, - and _, beginning and ending with a letter or digit");
   }
+}
+
+/** The namespace that a host names: exactly one label before `domain`. Null when it names none. */
+export function namespaceOfHost(host: string, domain: string): string | null {
+  const name = bareHost(host);
+  const suffix = `.${bareHost(domain)}`;
+  const label = name.endsWith(suffix) ? name.slice(0, -suffix.length) : "";
+  return isNamespace(label) ? label : null;
 }
 
 export interface Located {
