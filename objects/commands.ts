@@ -4,6 +4,8 @@
  * A command may write and becomes a commit; its name is what the audit log says. A query only reads.
  */
 import { listAudit, verifyAudit } from "./audit/audit.ts";
+import type { NodeCoordinate } from "./coordinates/coordinates.ts";
+import { coordinatesOf, listCoordinates, nearnessOf, updateCoordinates } from "./coordinates/coordinates.ts";
 import type { ErrorValue } from "./errors.ts";
 import type { DeleteInput, PutInput, RangeInput, TxnInput } from "./kv/kv.ts";
 import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
@@ -69,6 +71,7 @@ export const COMMANDS = {
   "leases.grant": (txn: Txn, context: Context, input: GrantInput) => grantLease(txn, context, input),
   "leases.revoke": (txn: Txn, context: Context, input: { id: string }) =>
     revokeLease(txn, context, input.id, detachHandlers),
+  "coordinates.update": (txn: Txn, context: Context, input: NodeCoordinate[]) => updateCoordinates(txn, context, input),
   "lookup.put": (txn: Txn, context: Context, input: LookupInput) => putLookup(txn, context, input),
   "lookup.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
     deleteLookup(txn, context, input),
@@ -96,8 +99,8 @@ export const COMMANDS = {
     authMethods.putBindingRule(txn, context, input),
   "bindingRule.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
     authMethods.deleteBindingRule(txn, context, input),
-  "rules.put": (txn: Txn, context: Context, input: PutRuleInput) => putRule(txn, context, input),
-  "rules.delete": (txn: Txn, context: Context, input: DeleteRuleInput) => deleteRule(txn, context, input),
+  "rule.put": (txn: Txn, context: Context, input: PutRuleInput) => putRule(txn, context, input),
+  "rule.delete": (txn: Txn, context: Context, input: DeleteRuleInput) => deleteRule(txn, context, input),
 } satisfies Record<string, (txn: Txn, context: Context, input: never) => unknown>;
 
 export type CommandName = keyof typeof COMMANDS;
@@ -117,6 +120,7 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
   "token.delete",
   "authMethod.delete",
   "bindingRule.delete",
+  "rule.delete",
 ]);
 
 /** What a query reads from. */
@@ -167,6 +171,9 @@ export const QUERIES = {
     const ids = records.slice(0, 1000).map(({ key }) => leaseSpace.parts(key)[0]!);
     return { ids, after: records.length > 1000 ? ids.at(-1)! : null };
   },
+  "coordinates.list": ({ store }: QueryContext, input: { after?: string | null }) => listCoordinates(store, input),
+  "coordinates.of": ({ store }: QueryContext, input: { node: string }) => coordinatesOf(store, input),
+  "coordinates.near": ({ store }: QueryContext, input: { node: string; others: string[] }) => nearnessOf(store, input),
   "lookup.get": ({ store }: QueryContext, input: { id: string }) => findLookup(store, input.id) ?? null,
   "lookup.list": ({ store }: QueryContext, input: PageInput) => listLookups(store, input),
   "lookup.resolve": ({ store }: QueryContext, input: { name: string }) => resolveLookup(store, input),
@@ -190,10 +197,10 @@ export const QUERIES = {
   "bindingRule.get": ({ store }: QueryContext, input: { id: string }) => authMethods.describeBindingRule(store, input),
   "bindingRule.list": ({ store }: QueryContext, input: PageInput & { method?: string | undefined }) =>
     authMethods.listBindingRules(store, input),
-  "rules.get": ({ store }: QueryContext, input: RuleName) => findRule(store, input) ?? null,
-  "rules.list": ({ store }: QueryContext, input: ListRulesInput) => listRules(store, input),
-  "rules.around": ({ store }: QueryContext, input: { service: string }) => rulesAround(store, input),
-  "rules.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
+  "rule.get": ({ store }: QueryContext, input: RuleName) => findRule(store, input) ?? null,
+  "rule.list": ({ store }: QueryContext, input: ListRulesInput) => listRules(store, input),
+  "rule.around": ({ store }: QueryContext, input: { service: string }) => rulesAround(store, input),
+  "rule.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
 } satisfies Record<string, (context: QueryContext, input: never) => unknown>;
 
 export type QueryName = keyof typeof QUERIES;

@@ -1,4 +1,5 @@
 /** Nodes: the machines that instances run on, with addresses, metadata and checks of their own. */
+import { dropCoordinates } from "../coordinates/coordinates.ts";
 import { HoldfastError, invalid } from "../errors.ts";
 import type { Locality, Node, RegisteredInstance, RegisteredNode } from "../model.ts";
 import type { Context, Reader, StoredRecord, Txn } from "../store/txn.ts";
@@ -86,6 +87,7 @@ export function deleteNode(txn: Txn, context: Context, name: string): boolean {
   if (!node) return false;
   if (node.id !== "") nodeIdSpace.delete(txn, node.id);
   removeNodeRecord(txn, context.now, node);
+  dropCoordinates(txn, name);
   return true;
 }
 
