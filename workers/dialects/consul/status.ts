@@ -3,7 +3,7 @@ import type { Exchange } from "./exchange.ts";
 import { route } from "./route.ts";
 
 /** Consul's servers speak RPC at this port; nothing listens here, but the text is taken for an address. */
-const SERVER_PORT = 8300;
+export const SERVER_PORT = 8300;
 
 export const serverAddress = (exchange: Exchange): string => {
   const { hostname } = new URL(exchange.request.url);
