@@ -108,10 +108,10 @@ export function storedOf<T>(space: JsonSpace<T>, record: StoredRecord): Stored<T
 export function pageOf<T, U>(
   space: JsonSpace<T>,
   reader: Reader,
-  { after = null }: PageInput,
+  { after = null, under = [] }: PageInput & { under?: string[] },
   read: (record: StoredRecord) => U,
 ): Page<U> {
-  const records = space.under(reader, [], {
+  const records = space.under(reader, under, {
     limit: PAGE_RECORDS + 1,
     ...(after !== null && { after: space.key(after) }),
   });
@@ -121,7 +121,7 @@ export function pageOf<T, U>(
   const last = page.at(-1);
   return {
     items: page.map(read),
-    after: last && page.length < records.length ? space.parts(last.key)[0]! : null,
+    after: last && page.length < records.length ? space.parts(last.key).join("\0") : null,
   };
 }
 
