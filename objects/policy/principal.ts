@@ -10,6 +10,9 @@ import { ANONYMOUS_ACCESSOR, findBySecret, findToken } from "./tokens.ts";
 
 export interface Principal {
   accessor: string;
+  isAnonymous: boolean;
+  /** Valid in this datacenter only. */
+  isLocal: boolean;
   expiresAt: number | null;
   statements: Statement[];
 }
@@ -34,8 +37,9 @@ export function resolvePrincipal(
     secretHash === null ? findToken(reader, ANONYMOUS_ACCESSOR, now) : findBySecret(reader, secretHash, now);
   const defaultPolicy = settingsOf(reader).policy.default;
   if (!token) return { principal: null, defaultPolicy };
-  const { accessor, expiresAt } = token;
-  return { principal: { accessor, expiresAt, statements: statementsOf(reader, token) }, defaultPolicy };
+  const { accessor, expiresAt, local: isLocal } = token;
+  const statements = statementsOf(reader, token);
+  return { principal: { accessor, isAnonymous: secretHash === null, isLocal, expiresAt, statements }, defaultPolicy };
 }
 
 function statementsOf(reader: Reader, token: Token): Statement[] {

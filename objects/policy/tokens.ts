@@ -72,7 +72,10 @@ export interface TokenInput extends GrantsInput {
 }
 
 export interface CloneInput {
+  /** Of the original. */
   accessor: string;
+  /** Absent: a random one. */
+  newAccessor?: string | undefined;
   secret: SecretInput;
   description?: string | undefined;
 }
@@ -148,12 +151,17 @@ export function updateToken(txn: Txn, context: Context, input: TokenUpdate): Tok
 }
 
 /** Another secret for the same grants. Codes: `not_found`, `unsupported` (it came from a login). */
-export function cloneToken(txn: Txn, context: Context, { accessor, secret, description }: CloneInput): TokenView {
+export function cloneToken(
+  txn: Txn,
+  context: Context,
+  { accessor, newAccessor, secret, description }: CloneInput,
+): TokenView {
   const original = requireToken(txn, accessor, context.now);
   if (original.method)
     throw new HoldfastError("unsupported", "a token given at a login cannot be cloned", { accessor });
   const links = viewOf(txn)(original);
   return createToken(txn, context, {
+    accessor: newAccessor,
     secret,
     description: description ?? original.description,
     policies: links.policies,
@@ -179,13 +187,13 @@ export function deleteToken(txn: Txn, _context: Context, { accessor }: { accesso
 export function bootstrap(
   txn: Txn,
   context: Context,
-  { secret, description }: { secret: SecretInput; description?: string | undefined },
+  { accessor, secret, description }: Pick<TokenInput, "accessor" | "secret" | "description">,
 ): TokenView {
   const done = bootstrapSpace.record(txn, "done");
   if (done) {
     throw new HoldfastError("conflict", "the first token has been given already", { revision: done.modRevision });
   }
-  const token = createToken(txn, context, { secret, description, policies: [{ id: MANAGEMENT_ID }] });
+  const token = createToken(txn, context, { accessor, secret, description, policies: [{ id: MANAGEMENT_ID }] });
   bootstrapSpace.put(txn, ["done"], { accessor: token.accessor });
   return token;
 }

@@ -18,16 +18,22 @@ export function callerOf(request: Request, env: Bindings, dialect: string): Call
     assertLocalBrowser(request, env);
     return { principal: "anonymous", source, dialect };
   }
-  const root = env.HOLDFAST_ROOT_TOKEN;
-  if (!root) throw new HoldfastError("unavailable", "no root token is set: see HOLDFAST_ROOT_TOKEN in the README");
+  const root = rootTokenOf(env);
   const token = tokenOf(request.headers);
   if (token === null) throw new HoldfastError("unauthenticated", "no token: send it as `Authorization: Bearer TOKEN`");
   if (!sameSecret(token, root)) throw new HoldfastError("unauthenticated", "the token is not known");
   return { principal: "root", source, dialect };
 }
 
+/** Codes: `unavailable` (not set up yet). */
+export function rootTokenOf(env: Bindings): string {
+  const root = env.HOLDFAST_ROOT_TOKEN;
+  if (!root) throw new HoldfastError("unavailable", "no root token is set: see HOLDFAST_ROOT_TOKEN in the README");
+  return root;
+}
+
 /** From `Authorization: Bearer` or Consul's header. */
-function tokenOf(headers: Headers): string | null {
+export function tokenOf(headers: Headers): string | null {
   const authorization = headers.get("authorization");
   if (authorization !== null) {
     if (authorization.startsWith("Bearer ") && !authorization.includes(" ", 7)) return authorization.slice(7);
@@ -38,7 +44,7 @@ function tokenOf(headers: Headers): string | null {
 }
 
 /** In a time that does not tell how much of it was right. */
-function sameSecret(given: string, expected: string): boolean {
+export function sameSecret(given: string, expected: string): boolean {
   const [a, b] = [encoder.encode(given), encoder.encode(expected)];
   return a.length === b.length && timingSafeEqual(a, b);
 }
@@ -50,7 +56,7 @@ export function sourceOf(request: Request, env: Bindings): string {
   return env.HOLDFAST_LOCAL === "1" ? "" : (request.headers.get("cf-connecting-ip") ?? "");
 }
 
-function assertLocalBrowser(request: Request, env: Bindings): void {
+export function assertLocalBrowser(request: Request, env: Bindings): void {
   const url = new URL(request.url);
   const domain = env.HOLDFAST_DOMAIN ?? "holdfast";
   const isOurs = LOOPBACK_HOST.test(url.host) || url.hostname.endsWith(`.${domain}`);
