@@ -138,7 +138,8 @@ export class NamespaceViews {
 
 const ALL_SERVICES = { space: "service", from: new Uint8Array(), to: null };
 
-async function readView(client: NamespaceClient, service: string, strong: boolean): Promise<ServiceView> {
+/** Asks the owner, page by page. */
+export async function readView(client: NamespaceClient, service: string, strong: boolean): Promise<ServiceView> {
   for (;;) {
     const first = (await client.query("registry.view", { service }, { strong })).value;
     const { after: firstAfter, ...view } = first;

@@ -15,13 +15,14 @@ import { datacenterRoutes } from "./datacenters.ts";
 import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { DEFAULT_NODE } from "./node-name.ts";
+import { queryRoutes } from "./queries/queries.ts";
 import { dispatch, errorResponse, RouteTable } from "./route.ts";
 import { statusRoutes } from "./status.ts";
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
 
-const routes = new RouteTable([...statusRoutes, ...datacenterRoutes]);
+const routes = new RouteTable([...statusRoutes, ...datacenterRoutes, ...queryRoutes]);
 
 export interface ConsulPorts {
   env: Bindings;

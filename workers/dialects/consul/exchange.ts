@@ -100,10 +100,13 @@ export class Exchange {
   /** Leaves out what the caller may not see, and says so in a header. */
   visible<T>(items: readonly T[], isVisible: (item: T) => boolean): T[] {
     const kept = items.filter(isVisible);
-    if (kept.length < items.length && this.authorizer.isKnown) {
-      this.headers.set("x-consul-results-filtered-by-acls", "true");
-    }
+    if (kept.length < items.length) this.tellFiltered();
     return kept;
+  }
+
+  /** Something was left out; the anonymous are not told. */
+  tellFiltered(): void {
+    if (this.authorizer.isKnown) this.headers.set("x-consul-results-filtered-by-acls", "true");
   }
 
   bytes(bytesMax?: number): Promise<Uint8Array<ArrayBuffer>> {
