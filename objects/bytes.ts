@@ -42,7 +42,8 @@ export function keyAfter(key: Uint8Array): Uint8Array {
 export function toBinaryString(bytes: Uint8Array): string {
   let out = "";
   for (let i = 0; i < bytes.length; i += 4096) {
-    out += String.fromCharCode(...bytes.subarray(i, i + 4096));
+    // `apply` reads the bytes where they are; spreading them goes through an iterator.
+    out += String.fromCharCode.apply(null, bytes.subarray(i, i + 4096) as never);
   }
   return out;
 }

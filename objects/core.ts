@@ -385,7 +385,7 @@ export class Core {
     if (this.#inTransaction) return act();
     this.#inTransaction = true;
     try {
-      return this.#ports.transaction(act);
+      return this.#ports.transaction(() => this.backend.batch(act));
     } catch (error) {
       throw new StorageFailure("the storage transaction failed", { cause: error });
     } finally {

@@ -66,6 +66,8 @@ export interface SnapshotPage {
 }
 
 export interface Backend extends Reader {
+  /** Runs `act` and writes what was appended meanwhile at its end; readers see it all the same. */
+  batch<T>(act: () => T): T;
   head(): StoreHead;
   /** Writes records, history and log of one commit. The caller wraps it in a storage transaction. */
   append(appended: AppendedCommit): void;

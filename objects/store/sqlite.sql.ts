@@ -5,6 +5,8 @@
  * record row and one log row. Each record carries a checksum, because SQLite does not notice a flipped payload bit; a
  * record that fails it is refused with `corrupt`, never served.
  *
+ * What the commits of one batch write is held until its end (`batch`): a call of the database costs more than a row.
+ *
  * Runs on a Durable Object's `sql` and, for tests of the core, on any other SQLite behind `SqlDatabase`.
  */
 import { fromBinaryString, toBinaryString } from "../bytes.ts";
@@ -19,7 +21,8 @@ import type {
   StoreHead,
 } from "./backend.ts";
 import { parseCanonical } from "./canonical.ts";
-import type { Change, KeyRange, RangeOptions, Space, StoredRecord } from "./txn.ts";
+import { PendingWrites } from "./pending.ts";
+import type { KeyRange, RangeOptions, Space, StoredRecord } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
 
@@ -64,21 +67,34 @@ const SCHEMA_VERSION = "1";
 const CANONICAL_CHARS_MAX = 500_000;
 const COLUMNS = "key, value, create_revision, mod_revision, version, lease, checksum";
 const SNAPSHOT_ROWS = 500;
+/** Values bound in one statement; Durable Objects take a hundred. */
+const BINDINGS_MAX = 100;
 const EMPTY = new Uint8Array();
 const EMPTY_HASH = new Uint8Array(32);
 
 export class SqliteBackend implements Backend {
+  /** Sees what is pending: it is written first. */
   readonly #sql: { all(query: string, ...bindings: SqlValue[]): SqlValue[][] };
+  /** For what nothing pending can change. */
+  readonly #direct: { all(query: string, ...bindings: SqlValue[]): SqlValue[][] };
   readonly #database: SqlDatabase;
   readonly #checksum: Checksum;
+  /** Null outside of a batch. */
+  #pending: PendingWrites | null = null;
 
-  constructor(sql: SqlDatabase, checksum: Checksum) {
+  constructor(database: SqlDatabase, checksum: Checksum) {
     // An empty array may have no memory behind it, which some bindings take for NULL.
     const whole = (value: SqlValue): SqlValue => (value instanceof Uint8Array && value.length === 0 ? EMPTY : value);
-    this.#sql = { all: (query, ...bindings) => sql.all(query, ...bindings.map(whole)) };
-    this.#database = sql;
+    this.#direct = { all: (query, ...bindings) => database.all(query, ...bindings.map(whole)) };
+    this.#sql = {
+      all: (query, ...bindings) => {
+        this.#flush();
+        return this.#direct.all(query, ...bindings);
+      },
+    };
+    this.#database = database;
     this.#checksum = checksum;
-    for (const statement of SCHEMA) sql.all(statement);
+    for (const statement of SCHEMA) database.all(statement);
     const version = this.meta("schema_version");
     if (version === undefined) this.setMeta("schema_version", SCHEMA_VERSION);
     else if (version !== SCHEMA_VERSION) {
@@ -86,6 +102,22 @@ export class SqliteBackend implements Backend {
         "unsupported",
         `this store has schema ${version}, this version of Holdfast knows ${SCHEMA_VERSION}`,
       );
+    }
+  }
+
+  /**
+   * Holds what `act` writes, and writes it at its end. The caller wraps it in a storage transaction, and rolls that back
+   * when this throws.
+   */
+  batch<T>(act: () => T): T {
+    if (this.#pending !== null) return act();
+    this.#pending = new PendingWrites();
+    try {
+      const value = act();
+      this.#flush();
+      return value;
+    } finally {
+      this.#pending = null;
     }
   }
 
@@ -98,7 +130,9 @@ export class SqliteBackend implements Backend {
   }
 
   get(space: Space, key: Uint8Array): StoredRecord | undefined {
-    const row = this.#sql.all(`SELECT ${COLUMNS} FROM records WHERE space = ? AND key = ?`, space, key)[0];
+    const pending = this.#pending?.get(space, key);
+    if (pending) return pending.record ?? undefined;
+    const row = this.#direct.all(`SELECT ${COLUMNS} FROM records WHERE space = ? AND key = ?`, space, key)[0];
     return row && this.#record(space, row);
   }
 
@@ -193,61 +227,57 @@ export class SqliteBackend implements Backend {
     return row && this.#record(space, row);
   }
 
-  append({ commit, canonical, content, hash, replay }: AppendedCommit): void {
-    for (const change of commit.changes) this.#apply(change, commit.revision);
-    this.#sql.all(
-      "INSERT INTO log (revision, canonical, content, hash, request_key, result) VALUES (?, ?, ?, ?, ?, ?)",
-      commit.revision,
-      canonical.slice(0, CANONICAL_CHARS_MAX),
-      content,
-      hash,
-      replay?.requestKey ?? null,
-      replay?.result ?? null,
-    );
+  append(appended: AppendedCommit): void {
+    this.batch(() => this.#append(appended, this.#pending!));
+  }
+
+  #append({ commit, canonical, content, hash, replay }: AppendedCommit, pending: PendingWrites): void {
+    const { revision } = commit;
+    for (const { space, key, before, after } of commit.changes) {
+      if (before) pending.replace([space, key, revision, ...this.#columns(space, before)], before.value.length);
+      pending.write(space, key, after);
+    }
+    const requestKey = replay?.requestKey ?? null;
+    const result = replay?.result ?? null;
+    const row = [revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash, requestKey, result];
+    pending.append(row, canonical.length + (result?.length ?? 0), requestKey);
     for (let at = CANONICAL_CHARS_MAX, part = 0; at < canonical.length; at += CANONICAL_CHARS_MAX, part++) {
-      this.#sql.all(
+      this.#direct.all(
         "INSERT INTO log_overflow (revision, part, canonical) VALUES (?, ?, ?)",
-        commit.revision,
+        revision,
         part,
         canonical.slice(at, at + CANONICAL_CHARS_MAX),
       );
     }
+    if (pending.isLarge) this.#flush();
   }
 
-  #apply({ space, key, before, after }: Change, revision: number): void {
-    if (before) {
-      this.#sql.all(
-        `INSERT INTO history (space, key, until, value, create_revision, mod_revision, version, lease, checksum)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-        space,
-        key,
-        revision,
-        before.value,
-        before.createRevision,
-        before.modRevision,
-        before.version,
-        before.lease,
-        this.#sum(space, before),
-      );
+  #flush(): void {
+    const pending = this.#pending;
+    if (pending === null || pending.isEmpty) return;
+    this.#pending = new PendingWrites();
+    const rows: SqlValue[][] = [];
+    for (const { space, key, record } of pending.records) {
+      if (record) rows.push([space, key, ...this.#columns(space, record)]);
+      else this.#direct.all("DELETE FROM records WHERE space = ? AND key = ?", space, key);
     }
-    if (after) this.putRecord(space, after);
-    else this.#sql.all("DELETE FROM records WHERE space = ? AND key = ?", space, key);
+    this.#insert(HISTORY, pending.history);
+    this.#insert(RECORDS, rows);
+    this.#insert(LOG, pending.log);
   }
 
-  /** Writes a record as it is: by a commit, or by a restore. */
-  putRecord(space: Space, record: StoredRecord): void {
-    this.#sql.all(
-      `INSERT OR REPLACE INTO records (space, key, value, create_revision, mod_revision, version, lease, checksum)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      space,
-      record.key,
-      record.value,
-      record.createRevision,
-      record.modRevision,
-      record.version,
-      record.lease,
-      this.#sum(space, record),
-    );
+  /** As many rows to a statement as may be; few different numbers of them, so that statements stay prepared. */
+  #insert({ statements }: Insert, rows: readonly SqlValue[][]): void {
+    let at = 0;
+    for (const { count, query } of statements) {
+      for (; rows.length - at >= count; at += count) this.#direct.all(query, ...rows.slice(at, at + count).flat());
+    }
+  }
+
+  /** What records and history keep of a record, behind its key. */
+  #columns(space: Space, record: StoredRecord): SqlValue[] {
+    const { value, createRevision, modRevision, version, lease } = record;
+    return [value, createRevision, modRevision, version, lease, this.#sum(space, record)];
   }
 
   log(since: number, limit: number): LogRow[] {
@@ -271,7 +301,8 @@ export class SqliteBackend implements Backend {
   }
 
   replayOf(requestKey: string): { command: string; result: string; revision: number } | undefined {
-    const row = this.#sql.all("SELECT revision, canonical, result FROM log WHERE request_key = ?", requestKey)[0];
+    if (this.#pending?.hasRequest(requestKey)) this.#flush();
+    const row = this.#direct.all("SELECT revision, canonical, result FROM log WHERE request_key = ?", requestKey)[0];
     if (!row) return undefined;
     // The command's name stands at the front of the canonical text, so a truncated one serves as well.
     const command = /^\[\d+,\d+,"([^"]*)"/.exec(String(row[1]))?.[1] ?? "";
@@ -367,20 +398,10 @@ export class SqliteBackend implements Backend {
   }
 
   stage(records: readonly SpacedRecord[]): void {
-    for (const { space, record } of records) {
-      this.#sql.all(
-        `INSERT INTO staging (space, key, value, create_revision, mod_revision, version, lease, checksum)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-        space,
-        record.key,
-        record.value,
-        record.createRevision,
-        record.modRevision,
-        record.version,
-        record.lease,
-        this.#sum(space, record),
-      );
-    }
+    this.#insert(
+      STAGING,
+      records.map(({ space, record }) => [space, record.key, ...this.#columns(space, record)]),
+    );
   }
 
   stagedCount(): number {
@@ -406,12 +427,12 @@ export class SqliteBackend implements Backend {
   }
 
   meta(name: string): string | undefined {
-    const row = this.#sql.all("SELECT value FROM meta WHERE name = ?", name)[0];
+    const row = this.#direct.all("SELECT value FROM meta WHERE name = ?", name)[0];
     return row && String(row[0]);
   }
 
   setMeta(name: string, value: string): void {
-    this.#sql.all("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", name, value);
+    this.#direct.all("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", name, value);
   }
 
   sizeBytes(): number {
@@ -441,6 +462,27 @@ export class SqliteBackend implements Backend {
     return this.#checksum(record.value, this.#checksum(record.key, this.#checksum(encoder.encode(head), 0)));
   }
 }
+
+interface Insert {
+  /** From many rows to one. */
+  statements: { count: number; query: string }[];
+}
+
+function insertInto(table: string, columns: string): Insert {
+  const width = columns.split(",").length;
+  const row = `(${Array(width).fill("?").join(", ")})`;
+  const counts = [Math.floor(BINDINGS_MAX / width), 4, 1];
+  const statements = counts.map((count) => ({
+    count,
+    query: `INSERT${table === "records" ? " OR REPLACE" : ""} INTO ${table} (${columns}) VALUES ${Array(count).fill(row).join(", ")}`,
+  }));
+  return { statements };
+}
+
+const RECORDS = insertInto("records", `space, ${COLUMNS}`);
+const HISTORY = insertInto("history", `space, key, until, ${COLUMNS.replace("key, ", "")}`);
+const STAGING = insertInto("staging", `space, ${COLUMNS}`);
+const LOG = insertInto("log", "revision, canonical, content, hash, request_key, result");
 
 const encoder = new TextEncoder();
 

@@ -76,6 +76,8 @@ export class OverlayTxn implements Txn {
   readonly revision: number;
   readonly #base: Reader;
   readonly #changes = new Map<string, Change>();
+  /** What was read from the base, which stands still while a command runs. */
+  readonly #read = new Map<string, StoredRecord | undefined>();
 
   constructor(base: Reader, revision: number) {
     this.#base = base;
@@ -88,8 +90,9 @@ export class OverlayTxn implements Txn {
   }
 
   get(space: Space, key: Uint8Array): StoredRecord | undefined {
-    const change = this.#changes.get(changeKey(space, key));
-    return change ? (change.after ?? undefined) : this.#base.get(space, key);
+    const id = changeKey(space, key);
+    const change = this.#changes.get(id);
+    return change ? (change.after ?? undefined) : this.#baseOf(id, space, key);
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
@@ -156,11 +159,18 @@ export class OverlayTxn implements Txn {
     const id = changeKey(space, key);
     let change = this.#changes.get(id);
     if (!change) {
-      const before = this.#base.get(space, key) ?? null;
+      const before = this.#baseOf(id, space, key) ?? null;
       change = { space, key, before, after: before };
       this.#changes.set(id, change);
     }
     return change;
+  }
+
+  #baseOf(id: string, space: Space, key: Uint8Array): StoredRecord | undefined {
+    if (this.#read.has(id)) return this.#read.get(id);
+    const record = this.#base.get(space, key);
+    this.#read.set(id, record);
+    return record;
   }
 }
 
@@ -168,7 +178,8 @@ export function inRange(key: Uint8Array, range: KeyRange): boolean {
   return compareBytes(key, range.from) >= 0 && (range.to === null || compareBytes(key, range.to) < 0);
 }
 
-function changeKey(space: Space, key: Uint8Array): string {
+/** One text for a space and a key in it. */
+export function changeKey(space: Space, key: Uint8Array): string {
   return `${space}\0${toBinaryString(key)}`;
 }
 
