@@ -51,6 +51,8 @@ import type { AccessMatchInput } from "./rules/access.ts";
 import { accessMatching } from "./rules/access.ts";
 import type { DeleteRuleInput, ListRulesInput, PutRuleInput, RuleName } from "./rules/rules.ts";
 import { deleteRule, findRule, listRules, putRule, rulesAround } from "./rules/rules.ts";
+import type { Document } from "./settings/documents.ts";
+import { findDocument, putDocument } from "./settings/documents.ts";
 import type { SettingsPatch } from "./settings/settings.ts";
 import { settingsOf, updateSettings } from "./settings/settings.ts";
 import type { Store } from "./store/store.ts";
@@ -75,6 +77,8 @@ export const COMMANDS = {
   "lookup.put": (txn: Txn, context: Context, input: LookupInput) => putLookup(txn, context, input),
   "lookup.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
     deleteLookup(txn, context, input),
+  "document.put": (txn: Txn, context: Context, input: Document & { cas?: number | undefined }) =>
+    putDocument(txn, context, input),
   "settings.update": (txn: Txn, context: Context, input: SettingsPatch) => updateSettings(txn, context, input),
   "policy.put": (txn: Txn, context: Context, input: policies.PolicyInput) => policies.putPolicy(txn, context, input),
   "policy.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
@@ -177,6 +181,7 @@ export const QUERIES = {
   "lookup.get": ({ store }: QueryContext, input: { id: string }) => findLookup(store, input.id) ?? null,
   "lookup.list": ({ store }: QueryContext, input: PageInput) => listLookups(store, input),
   "lookup.resolve": ({ store }: QueryContext, input: { name: string }) => resolveLookup(store, input),
+  "document.get": ({ store }: QueryContext, input: { name: string }) => findDocument(store, input),
   "settings.get": ({ store }: QueryContext, _input: Record<never, never>) => settingsOf(store),
   "audit.list": ({ store }: QueryContext, input: { since?: number; limit?: number }) => listAudit(store, input),
   "audit.verify": ({ store }: QueryContext, input: { since?: number }) => verifyAudit(store, input),

@@ -232,7 +232,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   }
 
   /** A part of a snapshot; the first call fixes its revision, and the history it needs is kept while parts are asked for. */
-  async snapshotPage(cursor: { revision: number; after: SnapshotCursor } | null): Promise<Outcome<SnapshotPart>> {
+  async snapshotPage(cursor: { revision: number; after: SnapshotCursor | null } | null): Promise<Outcome<SnapshotPart>> {
     if (cursor === null && this.#isDue()) await this.#turn(false);
     return this.#answer(() => {
       const revision = cursor?.revision ?? this.#core.revision;

@@ -43,7 +43,7 @@ interface Trailer {
 }
 
 const LINE_BYTES_MAX = 4 * 1024 * 1024;
-const NAME = /^[a-z]{1,32}$/;
+const NAME = /^[a-z_]{1,32}$/;
 
 /** Makes the text in parts, and keeps the digest of what it has made. */
 export class SnapshotWriter {

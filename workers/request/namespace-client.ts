@@ -118,7 +118,7 @@ export class NamespaceClient {
     return this.#admitted(() => this.#call((stub) => stub.status(), true));
   }
 
-  snapshotPage(cursor: { revision: number; after: SnapshotCursor } | null): Promise<Answer<SnapshotPart>> {
+  snapshotPage(cursor: { revision: number; after: SnapshotCursor | null } | null): Promise<Answer<SnapshotPart>> {
     return this.#call((stub) => stub.snapshotPage(cursor) as Promise<Outcome<SnapshotPart>>, true);
   }
 

@@ -12,12 +12,12 @@ import { nodeKey } from "../../objects/registry/spaces.ts";
 
 export interface LookupPorts {
   /** The instances that the target's service has in a datacenter, whatever their health. */
-  find(target: LookupTarget, datacenter: string): Promise<ServiceView>;
+  find: (target: LookupTarget, datacenter: string) => Promise<ServiceView>;
   /** Own first, the others nearest first. */
   datacenters: readonly string[];
-  isVisible(instance: RegisteredInstance): boolean;
+  isVisible: (instance: RegisteredInstance) => boolean;
   /** Of the own datacenter, shuffled before. */
-  sorted(instances: RegisteredInstance[]): Promise<RegisteredInstance[]>;
+  sorted: (instances: RegisteredInstance[]) => Promise<RegisteredInstance[]>;
   /** From 0 up to 1. */
   random: () => number;
 }

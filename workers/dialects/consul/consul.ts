@@ -11,18 +11,30 @@ import { assertNamespace, DEFAULT_NAMESPACE } from "../../request/namespace.ts";
 import { datacentersOf } from "../../request/datacenter.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import { EVERYTHING } from "./authorizer.ts";
+import { coordinateRoutes } from "./coordinates.ts";
 import { datacenterRoutes } from "./datacenters.ts";
 import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { DEFAULT_NODE } from "./node-name.ts";
+import { operatorRoutes } from "./operator.ts";
+import { peeringRoutes } from "./peering.ts";
 import { queryRoutes } from "./queries/queries.ts";
 import { dispatch, errorResponse, RouteTable } from "./route.ts";
+import { snapshotRoutes } from "./snapshot.ts";
 import { statusRoutes } from "./status.ts";
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
 
-const routes = new RouteTable([...statusRoutes, ...datacenterRoutes, ...queryRoutes]);
+const routes = new RouteTable([
+  ...statusRoutes,
+  ...datacenterRoutes,
+  ...queryRoutes,
+  ...coordinateRoutes,
+  ...operatorRoutes,
+  ...peeringRoutes,
+  ...snapshotRoutes,
+]);
 
 export interface ConsulPorts {
   env: Bindings;
