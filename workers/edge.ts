@@ -8,7 +8,7 @@ import { HoldfastError } from "../objects/errors.ts";
 import type { Caller } from "../objects/model.ts";
 import { DIRECTORY_NAME } from "../objects/directory.ts";
 import type { Failpoint } from "../objects/namespace.ts";
-import { api } from "./api/app.ts";
+import { handleApi } from "./api/app.ts";
 import { handleConsul } from "./dialects/consul/consul.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
 import { routeRequest } from "./gateway/gateway.ts";
@@ -107,11 +107,8 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   const caller: Caller = isPublic
     ? { principal: "anonymous", source: sourceOf(request, env), dialect: "api" }
     : callerOf(request, env, "api");
-  return api.fetch(
-    request,
-    { platform: env, caller, resolver, ...(env.HOLDFAST_TEST && { failpoint: failpointOf(request) }) },
-    context,
-  );
+  const failpoint = env.HOLDFAST_TEST ? failpointOf(request) : undefined;
+  return handleApi(request, { platform: env, caller, ...(failpoint && { failpoint }) });
 }
 
 async function ready(env: Bindings): Promise<Response> {
@@ -172,9 +169,10 @@ function egressGuard(env: Bindings): (target: EgressTarget) => void {
 }
 
 /** Only where failpoints are switched on: `x-holdfast-test-delay: MS`, `x-holdfast-test-abort: before_commit`. */
-function failpointOf(request: Request): Failpoint {
-  const delayMs = Number(request.headers.get("x-holdfast-test-delay") ?? 0);
-  const abort = request.headers.get("x-holdfast-test-abort");
+function failpointOf({ headers }: Request): Failpoint | undefined {
+  const delayMs = Number(headers.get("x-holdfast-test-delay") ?? 0);
+  const abort = headers.get("x-holdfast-test-abort");
+  if (delayMs === 0 && abort === null) return undefined;
   return {
     ...(delayMs > 0 && { delayMs }),
     ...((abort === "before_commit" || abort === "after_commit") && { abort }),

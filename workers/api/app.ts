@@ -2,8 +2,6 @@
  * The native API: every operation under `/api/v1/namespaces/{namespace}`, routed, validated and answered from its
  * definition. Who the caller is has been established before.
  */
-import { Hono } from "hono";
-import type { Context } from "hono";
 import { DIRECTORY_NAME } from "../../objects/directory.ts";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
 import type { Bindings } from "../request/bindings.ts";
@@ -19,12 +17,11 @@ import { openApiDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
 import type { ApiBindings, ApiResult, Route } from "./route.ts";
 import { readQuery, readValid, requestIdOf } from "./route.ts";
+import { decodeParams, RouteTree } from "./routing.ts";
 import { serviceRoutes } from "./services.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { txnRoutes } from "./txn.ts";
 import { watchRoutes } from "./watch.ts";
-
-const BASE = "/api/v1/namespaces/:namespace";
 
 const routes: Route[] = [
   ...serviceRoutes,
@@ -36,24 +33,55 @@ const routes: Route[] = [
   ...snapshotRoutes,
 ];
 
-type ApiContext = Context<{ Bindings: ApiBindings }>;
+const tree = new RouteTree("/api/v1/namespaces/{namespace}", routes);
 
-export const api = new Hono<{ Bindings: ApiBindings }>({
-  strict: true,
-  // `/ns/<namespace>` has no meaning here, the namespace is in the path already; it is cut off all the same.
-  getPath: (request) => {
-    const path = rawPath(request.url);
-    return path.startsWith("/ns/") ? path.slice(path.indexOf("/", 4)) : path;
-  },
-});
-
-for (const definition of routes) {
-  const path = BASE + definition.path.replace("{key+}", "*").replaceAll(/\{(\w+)\}/g, ":$1");
-  api.on(definition.method.toUpperCase(), path, (context) => handle(context, definition));
+/** Throws HoldfastError; the caller makes it a problem. */
+export async function handleApi(request: Request, env: ApiBindings): Promise<Response> {
+  const { method } = request;
+  const response = await answer(request, method === "HEAD" ? "GET" : method, env);
+  return method === "HEAD" ? new Response(null, response) : response;
 }
 
-api.get("/api/v1/namespaces", async ({ env, req }) => {
-  const datacenter = takeDatacenter(searchOf(req.raw.url), env.platform);
+function answer(request: Request, method: string, env: ApiBindings): Response | Promise<Response> {
+  const path = pathOf(request.url);
+  const found = tree.find(path);
+  const route = found?.operations.get(method);
+  if (route) return run(request, route, found!.params, env);
+  if (found) return notAllowed(method, path, [...found.operations.keys()]);
+  switch (method === "GET" && path) {
+    case "/api/v1/namespaces":
+      return listNamespaces(request, env);
+    case "/api/openapi.json":
+      document ??= JSON.stringify(openApiDocument(routes));
+      return new Response(document, { headers: { "content-type": "application/json", "cache-control": "no-cache" } });
+    case "/api/docs":
+      return docsResponse(openApiDocument(routes));
+    default:
+      throw new HoldfastError("not_found", `there is no ${path}`);
+  }
+}
+
+let document: string | undefined;
+
+async function run(request: Request, route: Route, raw: Record<string, string>, env: ApiBindings): Promise<Response> {
+  const { namespace, ...params } = decodeParams(raw);
+  assertNamespace(namespace!);
+  const search = searchOf(request.url);
+  const datacenter = takeDatacenter(search, env.platform);
+  const result = await route.handle({
+    request,
+    env,
+    client: new NamespaceClient(env.platform, namespace!, datacenter),
+    params,
+    query: search === null ? {} : readQuery(search, route.query),
+    body: route.body && (await readValid(request, route.body)),
+    options: { caller: env.caller, requestId: requestIdOf(request.headers), failpoint: env.failpoint },
+  } as Parameters<Route["handle"]>[0]);
+  return responseOf(result);
+}
+
+async function listNamespaces(request: Request, env: ApiBindings): Promise<Response> {
+  const datacenter = takeDatacenter(searchOf(request.url), env.platform);
   const entries = await env.platform.DIRECTORY.getByName(DIRECTORY_NAME).list(datacenter);
   const namespaces = entries.map(({ namespace, createdAt, ...entry }) => ({
     name: namespace,
@@ -61,45 +89,11 @@ api.get("/api/v1/namespaces", async ({ env, req }) => {
     createdAt: isoTime(createdAt),
   }));
   return json({ datacenter, namespaces });
-});
+}
 
-let document: string | undefined;
-api.get("/api/openapi.json", () => {
-  document ??= JSON.stringify(openApiDocument(routes));
-  return new Response(document, { headers: { "content-type": "application/json", "cache-control": "no-cache" } });
-});
-api.get("/api/docs", () => docsResponse(openApiDocument(routes)));
-
-api.notFound((context) => {
-  const allowed = methodsOf(context.req.path);
-  if (allowed.length === 0) return problemResponse(new HoldfastError("not_found", `there is no ${context.req.path}`));
-  const error = new HoldfastError("unsupported", `${context.req.method} is not an operation of ${context.req.path}`);
+function notAllowed(method: string, path: string, allowed: string[]): Response {
+  const error = new HoldfastError("unsupported", `${method} is not an operation of ${path}`);
   return problemResponse(error, { status: 405, headers: { allow: allowed.join(", ") } });
-});
-
-api.onError((error) => {
-  if (error instanceof HoldfastError) return problemResponse(error);
-  console.error("unhandled", error);
-  return problemResponse(new HoldfastError("internal", "the request could not be answered"));
-});
-
-async function handle(context: ApiContext, definition: Route): Promise<Response> {
-  const { env, req } = context;
-  const request = req.raw;
-  const { namespace, ...params } = paramsOf(context, definition);
-  assertNamespace(namespace!);
-  const search = searchOf(request.url);
-  const datacenter = takeDatacenter(search, env.platform);
-  const result = await definition.handle({
-    request,
-    env,
-    client: new NamespaceClient(env.platform, namespace!, datacenter),
-    params,
-    query: search === null ? {} : readQuery(search, definition.query),
-    body: definition.body && (await readValid(request, definition.body)),
-    options: { caller: env.caller, requestId: requestIdOf(request.headers), failpoint: env.failpoint },
-  } as Parameters<Route["handle"]>[0]);
-  return responseOf(result);
 }
 
 /** Most requests have none, and all parameters are optional: then there is nothing to validate. */
@@ -122,55 +116,22 @@ function responseOf(result: ApiResult): Response {
 }
 
 function json(value: unknown, revision?: number, status = 200): Response {
-  return new Response(JSON.stringify(value), {
-    status,
-    headers: {
-      "content-type": "application/json",
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-      ...(revision !== undefined && { "x-holdfast-revision": String(revision) }),
-    },
-  });
+  const response = new Response(JSON.stringify(value), { status, headers: JSON_HEADERS });
+  if (revision !== undefined) response.headers.set("x-holdfast-revision", String(revision));
+  return response;
 }
 
-/** Decoded here, strictly: a path that is not UTF-8 is refused instead of being guessed at. */
-function paramsOf(context: ApiContext, definition: Route): Record<string, string> {
-  const path = api.getPath(context.req.raw);
-  const segments = path.split("/");
-  const names = ["", "api", "v1", "namespaces", "{namespace}", ...definition.path.slice(1).split("/")];
-  const params: Record<string, string> = {};
-  names.forEach((name, at) => {
-    if (name === "{key+}") params["key"] = decode("key", segments.slice(at).join("/"));
-    else if (name.startsWith("{")) params[name.slice(1, -1)] = decode(name.slice(1, -1), segments[at] ?? "");
-  });
-  return params;
-}
+/** Made once: copied by the runtime, without a way through JavaScript for each. */
+const JSON_HEADERS = new Headers({
+  "content-type": "application/json",
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+});
 
-function decode(field: string, text: string): string {
-  try {
-    return text.includes("%") ? decodeURIComponent(text) : text;
-  } catch {
-    throw invalid(field, "is not percent-encoded UTF-8");
-  }
-}
-
-function rawPath(url: string): string {
+/** Raw. `/ns/<namespace>` has no meaning here, the namespace is in the path already; it is cut off all the same. */
+function pathOf(url: string): string {
   const start = url.indexOf("/", url.indexOf("//") + 2);
   const end = url.indexOf("?", start);
-  return end === -1 ? url.slice(start) : url.slice(start, end);
-}
-
-/** The methods that a path has. */
-function methodsOf(path: string): string[] {
-  const segments = path.split("/").slice(5);
-  const isBelow = path.startsWith("/api/v1/namespaces/");
-  const found = routes.filter(({ path: pattern }) => {
-    const parts = pattern.slice(1).split("/");
-    if (parts.at(-1) === "{key+}") return segments[0] === "kv" && segments.length > 1;
-    return (
-      parts.length === segments.length &&
-      parts.every((part, at) => (part.startsWith("{") ? segments[at] !== "" : part === segments[at]))
-    );
-  });
-  return isBelow ? [...new Set(found.map(({ method }) => method.toUpperCase()))] : [];
+  const path = end === -1 ? url.slice(start) : url.slice(start, end);
+  return path.startsWith("/ns/") ? path.slice(path.indexOf("/", 4)) : path;
 }

@@ -15,15 +15,15 @@ export const JSON_KEYS_MAX = 100_000;
 export async function readBody(request: Request, bytesMax = BODY_BYTES_MAX): Promise<Uint8Array<ArrayBuffer>> {
   const told = request.headers.get("content-length");
   if (told !== null && Number(told) > bytesMax) throw tooLarge(bytesMax);
-  if (request.body === null) return new Uint8Array();
   if (told !== null) {
-    // The runtime cuts a body at the length that was told.
+    // The runtime cuts a body at the length that was told. The stream is left alone: it would have to be made for it.
     try {
       return new Uint8Array(await request.arrayBuffer());
     } catch {
       throw invalid("body", "broke off");
     }
   }
+  if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
