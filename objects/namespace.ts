@@ -22,6 +22,7 @@ import { PROBES_MAX } from "./probing/plan.ts";
 import type { ProbeList, ProbeResult } from "./probing/plan.ts";
 import { pulledChecks } from "./registry/views.ts";
 import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
+import { sha256Short, SHORT_MAX } from "./store/sha256.ts";
 import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
 import type { WatchRange } from "./store/store.ts";
 import { WAIT_MAX_MS } from "./waiting.ts";
@@ -509,8 +510,11 @@ function delay(ms: number): void {
 
 const CEILING = "revision_ceiling";
 
-/** Node's hash, because a commit is one synchronous turn. */
+/** Node's hash for what is long, because a commit is one synchronous turn. */
 function sha256(...chunks: Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const chunk of chunks) length += chunk.length;
+  if (length <= SHORT_MAX) return sha256Short(chunks);
   const hash = createHash("sha256");
   for (const chunk of chunks) hash.update(chunk);
   return hash.digest();
