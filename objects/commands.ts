@@ -36,7 +36,7 @@ import {
 import type { InstanceSpec } from "./registry/spec.ts";
 import type { RegistryStep } from "./registry/steps.ts";
 import { applySteps, instancesNamed } from "./registry/steps.ts";
-import type { InstancePage, ViewInput } from "./registry/views.ts";
+import type { AgentInput, InstancePage, ViewInput } from "./registry/views.ts";
 import {
   agentChecks,
   checksNamed,
@@ -160,7 +160,7 @@ export const QUERIES = {
     { store }: QueryContext,
     input: { after?: { service: string; id: string } | null; status?: HealthStatus | undefined },
   ) => listChecks(store, input),
-  "registry.agentChecks": ({ store }: QueryContext, input: { node: string }) => agentChecks(store, input),
+  "registry.agentChecks": ({ store }: QueryContext, input: AgentInput) => agentChecks(store, input),
   "kv.range": ({ store }: QueryContext, input: RangeInput & { revision?: number | undefined }) => {
     const { revision = store.revision } = input;
     return rangeOf(input, (range, options) => store.rangeAt(KV, range, revision, options));

@@ -17,13 +17,15 @@ import { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace, leaseTimer, leaseTimerKey, noLease, revokeLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
+import { isPulled } from "./model.ts";
 import { detachHandlers, lapse } from "./registry/lapse.ts";
 import type { CheckReport, InstanceName } from "./registry/registry.ts";
 import { markSuspect, report } from "./registry/registry.ts";
 import type { CheckSubject } from "./registry/spaces.ts";
 import { instanceSpace, nodeSpace, nodeSubject } from "./registry/spaces.ts";
 import { checkTimerKey, checkTimers, instanceTimerKey, instanceTimers, subjectOf } from "./registry/timers.ts";
-import { checksOf } from "./registry/write.ts";
+import type { Checked } from "./registry/write.ts";
+import { checksOf, tasksOf } from "./registry/write.ts";
 import type { NamespaceSettings } from "./settings/settings.ts";
 import { settingsOf, settingsSpace } from "./settings/settings.ts";
 import type { Commit } from "./store/backend.ts";
@@ -422,7 +424,7 @@ export class Core {
   #trackChecks({ service, id }: CheckSubject, before: Checked | null, after: Checked | null): void {
     if (after?.checks.some(({ type }) => type === "ttl")) this.#pushed.add(`${service}\0${id}`);
     else this.#pushed.delete(`${service}\0${id}`);
-    if (pulledOf(before) !== pulledOf(after)) this.#pulledChanged = true;
+    if (tasksOf(before, isPulled) !== tasksOf(after, isPulled)) this.#pulledChanged = true;
   }
 
   #renewInstance(name: InstanceName, now: number): boolean {
@@ -566,18 +568,4 @@ function nameOf(timerKey: string): InstanceName {
 function expireLease(txn: Txn, context: Context, { key }: Deadline): void {
   const id = key.slice(leaseTimerKey("").length);
   if (leaseSpace.get(txn, id)) revokeLease(txn, context, id, detachHandlers);
-}
-
-/** An instance or a node. */
-type Checked = Pick<Instance, "address" | "checks"> & Partial<Pick<Instance, "adminState">>;
-
-/** What the prober has to know of one. */
-function pulledOf(subject: Checked | null): string {
-  const checks = subject?.checks.filter(({ type }) => type === "http" || type === "tcp") ?? [];
-  if (checks.length === 0) return "";
-  return JSON.stringify([
-    subject!.address,
-    subject!.adminState === "out_of_service",
-    checks.map(({ status: _status, output: _output, sinceAt: _sinceAt, ...definition }) => definition),
-  ]);
 }

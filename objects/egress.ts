@@ -25,7 +25,7 @@ export { parseEgressPolicy } from "./egress/policy.ts";
 export type { EgressEnv, EgressPolicy } from "./egress/policy.ts";
 
 export interface EgressTarget {
-  /** `http`, `https` or `tcp`, with or without the colon of `URL.protocol`. */
+  /** `http`, `https`, `tcp` or `udp`, with or without the colon of `URL.protocol`. */
   protocol: string;
   /** A name or an address in any spelling; IPv6 with or without brackets. */
   host: string;
@@ -71,8 +71,8 @@ export function assertEgress(target: EgressTarget, policy: EgressPolicy): void {
 /** As `assertEgress`; answers the host in the one spelling to give to a raw socket: what was judged is what is dialled. */
 export function resolveEgress(target: EgressTarget, policy: EgressPolicy): string {
   const protocol = target.protocol.replace(/:$/, "").toLowerCase();
-  if (!HTTP.has(protocol) && protocol !== "tcp") {
-    throw refused(target, "protocol", "only http, https and tcp may leave");
+  if (!HTTP.has(protocol) && protocol !== "tcp" && protocol !== "udp") {
+    throw refused(target, "protocol", "only http, https, tcp and udp may leave");
   }
   if (!isPortAllowed(target.port, HTTP.has(protocol), policy.ports)) {
     throw refused(target, "port", `port ${target.port} is closed to ${protocol}`);

@@ -56,6 +56,8 @@ export interface HttpCheck extends CheckCommon {
   method: string;
   headers: Record<string, string>;
   body: string;
+  /** Redirects are followed, and the last answer is judged; else the redirect itself. */
+  redirects: boolean;
   intervalMs: number;
   timeoutMs: number;
 }
@@ -65,6 +67,8 @@ export interface TcpCheck extends CheckCommon {
   type: "tcp";
   host: string;
   port: number;
+  /** It is open when the TLS handshake is done, with a certificate that is trusted. */
+  tls: boolean;
   intervalMs: number;
   timeoutMs: number;
 }
@@ -86,6 +90,10 @@ export interface GrpcCheck extends CheckCommon {
   /** The service asked about; "" = the server. */
   grpcService: string;
   tls: boolean;
+  /** Any certificate will do. */
+  tlsSkipVerify: boolean;
+  /** The name the certificate is for; "" = the host. */
+  tlsServerName: string;
   intervalMs: number;
   timeoutMs: number;
 }
@@ -96,6 +104,8 @@ export interface Http2Check extends CheckCommon {
   host: string;
   port: number;
   tls: boolean;
+  tlsSkipVerify: boolean;
+  tlsServerName: string;
   intervalMs: number;
   timeoutMs: number;
 }
@@ -237,6 +247,11 @@ export interface ServiceView {
   /** The namespace keeps lapsed instances because too many lapsed at once. */
   selfPreservation: boolean;
 }
+
+export const isPulled = <C extends CheckDefinition>(check: C): check is C & PullCheck =>
+  check.type === "http" || check.type === "tcp";
+export const isAgents = <C extends CheckDefinition>(check: C): check is C & AgentCheck =>
+  check.type === "udp" || check.type === "grpc" || check.type === "h2ping" || check.type === "script";
 
 /** Whether an instance is handed out to callers who ask for healthy ones. */
 export function isHealthy(instance: Instance): boolean {

@@ -144,7 +144,9 @@ export class Prober extends DurableObject<ProberEnv> {
       case "http":
         return runHttpCheck(check, policy, (url, init) => fetch(url, init));
       case "tcp":
-        return runTcpCheck(check, address, policy, (target) => connect(target));
+        return runTcpCheck(check, address, policy, (target, { tls }) =>
+          connect(target, { secureTransport: tls ? "on" : "off", allowHalfOpen: false }),
+        );
     }
   }
 

@@ -1,8 +1,9 @@
 /**
  * One run of an HTTP check: passing on 2xx, warning on 429, else critical.
  *
- * A redirect is judged by its status and never followed: whoever answers a check must not choose where the next request
- * goes (CVE-2022-29153). Of the body no more than the output is read.
+ * Whoever answers a check must not choose freely where the next request goes (CVE-2022-29153): redirects are followed here
+ * and not by `fetch`, each of them through the guard, and what the check sends along (headers that may hold secrets) is
+ * for its own host. Of the body no more than the output is read.
  *
  * Refuses to know: schedules, and which `fetch` it is.
  */
@@ -12,7 +13,9 @@ import type { HttpCheck } from "../model.ts";
 import { OUTPUT_BYTES_MAX, cleanOutput, reasonOf, timeoutOf } from "./output.ts";
 import type { RunResult } from "./verdict.ts";
 
-export const USER_AGENT = "Holdfast-Prober";
+/** What Consul's agents send: services and their logs tell checks from visitors by it. */
+export const USER_AGENT = "Consul Health Check";
+const REDIRECTS_MAX = 10;
 
 export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
 
@@ -21,17 +24,45 @@ export async function runHttpCheck(check: HttpCheck, policy: EgressPolicy, fetch
   const timeoutMs = timeoutOf(check.timeoutMs);
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const url = assertEgressUrl(check.url, policy);
-    const response = await fetch(url, { ...requestOf(check), redirect: "manual", signal });
+    const response = await fetchJudged(check, policy, fetch, signal);
     const body = await bodyStart(response);
     const { status, statusText } = response;
     const line = `${labelOf(check)}: ${status} ${statusText}`.trimEnd();
-    return { status: statusOf(status), output: cleanOutput(body === "" ? line : `${line}\n${body}`) };
+    return { status: statusOf(status), output: cleanOutput(`${line} Output: ${body}`) };
   } catch (error) {
     const reason = signal.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error);
     return { status: "critical", output: cleanOutput(`${labelOf(check)}: ${reason}`) };
   }
 }
+
+/** Methods and bodies along redirects as in the Fetch standard (§4.4, HTTP-redirect fetch). */
+async function fetchJudged(
+  check: HttpCheck,
+  policy: EgressPolicy,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<Response> {
+  let url = assertEgressUrl(check.url, policy);
+  let request = requestOf(check);
+  for (let left = REDIRECTS_MAX; ; left--) {
+    const response = await fetch(url, { ...request, redirect: "manual", signal });
+    const location = check.redirects && isRedirect(response.status) ? response.headers.get("location") : null;
+    if (location === null) return response;
+    response.body?.cancel().catch(() => {});
+    if (left === 0) throw new Error(`stopped after ${REDIRECTS_MAX} redirects`);
+    const next = assertEgressUrl(URL.parse(location, url)?.href ?? location, policy);
+    const isDowngrade = url.protocol === "https:" && next.protocol === "http:";
+    const isKept = response.status === 307 || response.status === 308 || request.method === "HEAD";
+    const isOwn = next.hostname === url.hostname && !isDowngrade;
+    request = {
+      ...(isKept ? request : { method: "GET" }),
+      headers: isOwn ? request.headers! : headersWith({}),
+    };
+    url = next;
+  }
+}
+
+const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status);
 
 function statusOf(status: number): RunResult["status"] {
   if (status >= 200 && status < 300) return "passing";
@@ -45,12 +76,17 @@ const labelOf = (check: HttpCheck): string => `HTTP ${methodOf(check)} ${check.u
 
 function requestOf(check: HttpCheck): RequestInit {
   const method = methodOf(check);
-  const headers = new Headers(check.headers);
-  if (!headers.has("user-agent")) headers.set("user-agent", USER_AGENT);
-  if (!headers.has("accept")) headers.set("accept", "text/plain, text/*, */*");
+  const headers = headersWith(check.headers);
   // `fetch` refuses a body with these two.
   const bodyless = method === "GET" || method === "HEAD" || check.body === "";
   return { method, headers, ...(bodyless ? {} : { body: check.body }) };
+}
+
+function headersWith(given: Record<string, string>): Headers {
+  const headers = new Headers(given);
+  if (!headers.has("user-agent")) headers.set("user-agent", USER_AGENT);
+  if (!headers.has("accept")) headers.set("accept", "text/plain, text/*, */*");
+  return headers;
 }
 
 /** A body that breaks off or stalls does not change the verdict: the status line was the answer. */

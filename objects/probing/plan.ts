@@ -7,13 +7,15 @@
  *
  * Refuses to know: clocks, timers, alarms, the network, RPC. Instants are handed in as epoch milliseconds.
  */
-import type { CheckState, HealthStatus, PullCheck } from "../model.ts";
+import type { AgentCheck, CheckState, HealthStatus, PullCheck } from "../model.ts";
 import { INTERVAL_MIN_MS, intervalOf, slotAfter } from "./slots.ts";
 import { isUndecided, judge } from "./verdict.ts";
 import type { RunResult, Verdict } from "./verdict.ts";
 
-/** One check that the prober runs, with the address of its instance. */
-export interface Probe<C = PullCheck> {
+type RunCheck = PullCheck | AgentCheck;
+
+/** One check to run, with the address of its instance. */
+export interface Probe<C extends RunCheck = PullCheck> {
   /** Empty for a check of a node. */
   service: string;
   /** The instance's id; the node's key. */
@@ -22,9 +24,9 @@ export interface Probe<C = PullCheck> {
   check: C & CheckState;
 }
 
-export interface ProbeList {
+export interface ProbeList<C extends RunCheck = PullCheck> {
   revision: number;
-  probes: Probe[];
+  probes: Probe<C>[];
 }
 
 /** A check's new status, or a new text of a critical one. */
@@ -38,9 +40,9 @@ export interface ProbeResult {
 }
 
 /** A run that was handed out by `take`; give it back to `settle`. */
-export interface Run {
+export interface Run<C extends RunCheck = PullCheck> {
   key: string;
-  probe: Probe;
+  probe: Probe<C>;
   /** Set apart from later definitions of the same check. */
   definition: string;
   /** The instant it was due at; it may have started later. */
@@ -55,14 +57,16 @@ export type Remains = Record<string, Verdict>;
 export const PROBES_MAX = 10_000;
 /** Connections that may wait at once in one object (platform limit). */
 export const RUNNING_MAX = 6;
+/** The output of an agent's check until its first result: without an agent it stays. */
+export const NOT_RUN_YET = "no agent has run this check yet";
 /** A changed text of a check that stays critical is reported at most once in each such period. */
 export const REFRESH_MS = 60_000;
 const REMAINS_MAX = 1000;
 const REMAINS_OUTPUT_LENGTH = 256;
 
-interface Entry {
+interface Entry<C extends RunCheck> {
   key: string;
-  probe: Probe;
+  probe: Probe<C>;
   definition: string;
   intervalMs: number;
   dueAt: number;
@@ -73,12 +77,17 @@ interface Entry {
   refresh: boolean;
 }
 
-export class Plan {
+export class Plan<C extends RunCheck = PullCheck> {
   revision = 0;
   /** Checks of the list that are over the limit. */
   ignoredCount = 0;
-  #entries = new Map<string, Entry>();
+  readonly #runningMax: number;
+  #entries = new Map<string, Entry<C>>();
   #running = new Set<string>();
+
+  constructor(runningMax = RUNNING_MAX) {
+    this.#runningMax = runningMax;
+  }
 
   get size(): number {
     return this.#entries.size;
@@ -92,7 +101,7 @@ export class Plan {
    * Takes over the namespace's list. New checks run at their first instant after `sinceAt`: now, or on a wake-up the
    * instant up to which everything has been run. A changed definition starts over; the rest keeps its place.
    */
-  replace(list: ProbeList, sinceAt: number, remains: Remains = {}): void {
+  replace(list: ProbeList<C>, sinceAt: number, remains: Remains = {}): void {
     const before = this.#entries;
     this.#entries = new Map();
     this.revision = list.revision;
@@ -115,17 +124,17 @@ export class Plan {
               dueAt: slotAfter(key, intervalMs, sinceAt),
               verdict: (old === undefined ? remains[key] : undefined) ?? { ...known, successes: 0, failures: 0 },
               known,
-              refresh: known.output === "",
+              refresh: isUntold(known.output),
             },
       );
     }
   }
 
   /** The checks to start now, longest due first, as many as may run at once. They count as running until settled. */
-  take(nowAt: number): Run[] {
-    const free = RUNNING_MAX - this.#running.size;
+  take(nowAt: number): Run<C>[] {
+    const free = this.#runningMax - this.#running.size;
     if (free <= 0) return [];
-    const due: Entry[] = [];
+    const due: Entry<C>[] = [];
     for (const entry of this.#entries.values()) {
       if (entry.dueAt <= nowAt && !this.#running.has(entry.key)) due.push(entry);
     }
@@ -137,7 +146,7 @@ export class Plan {
   }
 
   /** A run is over. A result of a definition that was replaced or removed meanwhile counts for nothing. */
-  settle(run: Run, result: RunResult, nowAt: number): void {
+  settle(run: Run<C>, result: RunResult, nowAt: number): void {
     this.#running.delete(run.key);
     const entry = this.#entries.get(run.key);
     if (entry === undefined || entry.definition !== run.definition) return;
@@ -151,7 +160,7 @@ export class Plan {
   /** When the next check is due, or null: then all run already, or there are none. */
   nextDueAt(): number | null {
     let next: number | null = null;
-    if (this.#running.size >= RUNNING_MAX) return null;
+    if (this.#running.size >= this.#runningMax) return null;
     for (const entry of this.#entries.values()) {
       if (!this.#running.has(entry.key) && (next === null || entry.dueAt < next)) next = entry.dueAt;
     }
@@ -192,10 +201,14 @@ export class Plan {
   }
 }
 
-function isNews({ verdict, known, refresh }: Entry): boolean {
+function isNews({ verdict, known, refresh }: Pick<Entry<never>, "verdict" | "known" | "refresh">): boolean {
   if (verdict.status !== known.status) return true;
-  return refresh && verdict.status === "critical" && verdict.output !== known.output;
+  if (verdict.output === known.output) return false;
+  return isUntold(known.output) || (refresh && verdict.status === "critical");
 }
+
+/** Nothing has been found yet: the first text is told whatever the status is. */
+const isUntold = (output: string): boolean => output === "" || output === NOT_RUN_YET;
 
 /** Told from the instant alone: the time of the last report would be lost whenever the object leaves memory. */
 function isFirstInPeriod(dueAt: number, intervalMs: number): boolean {
@@ -206,7 +219,7 @@ const keyOf = (probe: { service: string; instance: string; check: { id: string }
   JSON.stringify([probe.service, probe.instance, probe.check.id]);
 
 /** All of a probe but its state. */
-function definitionOf({ address, check }: Probe): string {
+function definitionOf({ address, check }: { address: string; check: CheckState }): string {
   const { status: _status, output: _output, sinceAt: _sinceAt, ...definition } = check;
   return JSON.stringify([address, definition]);
 }

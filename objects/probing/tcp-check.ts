@@ -1,5 +1,5 @@
 /**
- * One run of a TCP check: passing when the connection opens.
+ * One run of a TCP check: passing when the connection opens, with TLS when its handshake is done.
  *
  * Refuses to know: schedules, and whose sockets these are.
  */
@@ -16,8 +16,8 @@ export interface Connection {
   close(): Promise<unknown>;
 }
 
-/** `address` is `host:port`, IPv6 in brackets. */
-export type Connect = (address: string) => Connection;
+/** `address` is `host:port`, IPv6 in brackets. With `tls`, `opened` waits for the handshake. */
+export type Connect = (address: string, options: { tls: boolean }) => Connection;
 
 /** Never throws. `address` is the instance's, used by a check that names no host. */
 export async function runTcpCheck(
@@ -28,19 +28,19 @@ export async function runTcpCheck(
 ): Promise<RunResult> {
   const timeoutMs = timeoutOf(check.timeoutMs);
   const host = check.host === "" ? address : check.host;
-  const target = `TCP ${host}:${check.port}`;
+  const target = `TCP connect ${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${check.port}`;
   let connection: Connection | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     // The socket resolves texts by rules of its own: it is given what was judged, not what was written.
     const judgedHost = resolveEgress({ protocol: "tcp", host, port: check.port }, policy);
-    connection = connect(`${judgedHost}:${check.port}`);
+    connection = connect(`${judgedHost}:${check.port}`, { tls: check.tls });
     connection.closed.catch(() => {}); // the same failure as of `opened`, told twice
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
     });
     await Promise.race([connection.opened, timeout]);
-    return { status: "passing", output: cleanOutput(`${target}: connected`) };
+    return { status: "passing", output: cleanOutput(`${target}: Success`) };
   } catch (error) {
     return { status: "critical", output: cleanOutput(`${target}: ${reasonOf(error)}`) };
   } finally {

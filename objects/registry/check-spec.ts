@@ -5,6 +5,7 @@ import type {
   AliasCheck,
   Check,
   CheckDefinition,
+  GrpcCheck,
   HealthStatus,
   HttpCheck,
   Instance,
@@ -13,6 +14,8 @@ import type {
   TcpCheck,
   TtlCheck,
 } from "../model.ts";
+import { isAgents } from "../model.ts";
+import { NOT_RUN_YET } from "../probing/plan.ts";
 import {
   assertAddress,
   assertDuration,
@@ -40,6 +43,13 @@ interface Target extends Times {
   port?: number | undefined;
 }
 
+interface Tls {
+  /** Default: true for `h2ping`, else false. */
+  tls?: boolean | undefined;
+  tlsSkipVerify?: boolean | undefined;
+  tlsServerName?: string | undefined;
+}
+
 interface CheckSpecCommon {
   /** Unique within the instance; default `<type>`, or `<type>-<n>`. */
   id?: string | undefined;
@@ -65,11 +75,13 @@ export type CheckSpec = CheckSpecCommon &
         method?: string | undefined;
         headers?: Record<string, string> | undefined;
         body?: string | undefined;
+        /** Default true. */
+        redirects?: boolean | undefined;
       } & Times)
-    | ({ type: "tcp" } & Target)
+    | ({ type: "tcp"; tls?: boolean | undefined } & Target)
     | ({ type: "udp" } & Target)
-    | ({ type: "grpc"; grpcService?: string | undefined; tls?: boolean | undefined } & Target)
-    | ({ type: "h2ping"; tls?: boolean | undefined } & Target)
+    | ({ type: "grpc"; grpcService?: string | undefined } & Tls & Target)
+    | ({ type: "h2ping" } & Tls & Target)
     | ({ type: "script"; args: string[] } & Times)
     | { type: "alias"; node?: string | undefined; instance?: string | undefined }
     | { type: "status" }
@@ -126,14 +138,14 @@ export function checksFrom(
     if (ids.has(definition.id)) throw invalid(`${field}.id`, `"${definition.id}" is given twice`);
     ids.add(definition.id);
     const known = earlier.find((check) => check.id === definition.id);
+    const output = spec.output ?? (isAgents(definition) ? NOT_RUN_YET : "");
     // Registering the same check again does not forget what it has found.
-    if (known && isSameCheck(known, definition) && (keepStates || !isNews(spec, known))) {
+    if (known && isSameCheck(known, definition) && (keepStates || !isNews(spec, output, known))) {
       return { ...definition, status: known.status, output: known.output, sinceAt: known.sinceAt };
     }
     if (known && keepStates && definition.type !== "alias") {
       return { ...definition, status: known.status, output: known.output, sinceAt: now };
     }
-    const output = spec.output ?? "";
     assertOutput(`${field}.output`, output);
     return { ...definition, status: spec.status ?? "critical", output, sinceAt: now };
   });
@@ -146,9 +158,9 @@ export function assertOutput(field: string, output: unknown): asserts output is 
 }
 
 /** A status that is told counts as a sign of life of a pushed check, even the same again. */
-function isNews(spec: CheckSpec, known: Check): boolean {
+function isNews(spec: CheckSpec, output: string, known: Check): boolean {
   if (spec.status === undefined) return false;
-  return known.type === "ttl" || spec.status !== known.status || (spec.output ?? "") !== known.output;
+  return known.type === "ttl" || spec.status !== known.status || output !== known.output;
 }
 
 function isSameCheck(check: Check, definition: CheckDefinition): boolean {
@@ -189,21 +201,24 @@ function checkDefinition(spec: CheckSpec, target: CheckTarget, index: number, fi
     case "http":
       return { ...common, ...httpFields(spec, field) } satisfies HttpCheck;
     case "tcp":
-      return { ...common, type: "tcp", ...targetFields(spec, target, field) } satisfies TcpCheck;
+      return {
+        ...common,
+        type: "tcp",
+        tls: spec.tls ?? false,
+        ...targetFields(spec, target, field),
+      } satisfies TcpCheck;
     case "udp":
       return { ...common, type: "udp", ...targetFields(spec, target, field) } satisfies AgentCheck;
     case "grpc": {
-      const { grpcService = "", tls = false } = spec;
+      const { grpcService = "" } = spec;
       assertText(`${field}.grpcService`, grpcService, NAME_CHARACTERS_MAX);
-      return { ...common, type: "grpc", grpcService, tls, ...targetFields(spec, target, field) } satisfies AgentCheck;
+      const fields = { ...tlsFields(spec, false, field), ...targetFields(spec, target, field) };
+      return { ...common, type: "grpc", grpcService, ...fields } satisfies AgentCheck;
     }
-    case "h2ping":
-      return {
-        ...common,
-        type: "h2ping",
-        tls: spec.tls ?? true,
-        ...targetFields(spec, target, field),
-      } satisfies AgentCheck;
+    case "h2ping": {
+      const fields = { ...tlsFields(spec, true, field), ...targetFields(spec, target, field) };
+      return { ...common, type: "h2ping", ...fields } satisfies AgentCheck;
+    }
     case "script":
       return { ...common, type: "script", ...scriptFields(spec, field) } satisfies ScriptCheck;
     case "alias": {
@@ -220,8 +235,8 @@ function checkDefinition(spec: CheckSpec, target: CheckTarget, index: number, fi
 function httpFields(
   spec: CheckSpec & { type: "http" },
   field: string,
-): Pick<HttpCheck, "type" | "url" | "method" | "headers" | "body" | "intervalMs" | "timeoutMs"> {
-  const { url, method = "GET", headers = {}, body = "" } = spec;
+): Pick<HttpCheck, "type" | "url" | "method" | "headers" | "body" | "redirects" | "intervalMs" | "timeoutMs"> {
+  const { url, method = "GET", headers = {}, body = "", redirects = true } = spec;
   assertText(`${field}.url`, url, CHECK_TEXT_MAX);
   const parsed = URL.parse(url);
   if (parsed === null || !/^https?:$/.test(parsed.protocol))
@@ -235,7 +250,16 @@ function httpFields(
   if (typeof body !== "string" || body.length > CHECK_TEXT_MAX) {
     throw invalid(`${field}.body`, `must be a text of at most ${CHECK_TEXT_MAX} characters`);
   }
-  return { type: "http", url, method, headers, body, ...times(spec, field) };
+  return { type: "http", url, method, headers, body, redirects, ...times(spec, field) };
+}
+
+function tlsFields(
+  { tls, tlsSkipVerify = false, tlsServerName = "" }: Tls,
+  byDefault: boolean,
+  field: string,
+): Pick<GrpcCheck, "tls" | "tlsSkipVerify" | "tlsServerName"> {
+  if (tlsServerName !== "") assertAddress(`${field}.tlsServerName`, tlsServerName);
+  return { tls: tls ?? byDefault, tlsSkipVerify, tlsServerName };
 }
 
 function targetFields(

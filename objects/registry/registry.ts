@@ -12,7 +12,8 @@ import type { CheckSpec } from "./check-spec.ts";
 import { assertOutput } from "./check-spec.ts";
 import { instanceFrom } from "./spec.ts";
 import type { InstanceSpec } from "./spec.ts";
-import { instanceSpace } from "./spaces.ts";
+import type { CheckSubject } from "./spaces.ts";
+import { instanceSpace, nodeKey } from "./spaces.ts";
 import { putInstance, removeInstance, setCheck } from "./write.ts";
 
 /** Instances registered or reported in one command. */
@@ -112,6 +113,8 @@ export function deregisterService(
 }
 
 export interface CheckReport extends InstanceName {
+  /** Whose agent says so: counts only while the check is on that node, or on none. */
+  node?: string | undefined;
   /** The check's id. */
   check: string;
   status: HealthStatus;
@@ -122,11 +125,18 @@ export interface CheckReport extends InstanceName {
 export function report(txn: Txn, context: Context, reports: CheckReport[]): { applied: number; ignored: number } {
   if (reports.length > BATCH_MAX) throw invalid("results", `must have at most ${BATCH_MAX} entries`);
   let applied = 0;
-  for (const { service, id, check, status, output } of reports) {
+  for (const { service, id, check, status, output, node } of reports) {
     assertOutput("output", output);
+    if (node !== undefined && !isOn(txn, { service, id }, nodeKey(node))) continue;
     if (setCheck(txn, context.now, { service, id }, check, status, output)) applied++;
   }
   return { applied, ignored: reports.length - applied };
+}
+
+function isOn(reader: Reader, { service, id }: CheckSubject, node: string): boolean {
+  if (service === "") return id === node;
+  const key = nodeKey(instanceSpace.get(reader, service, id)?.node ?? "");
+  return key === node || key === "";
 }
 
 /** Marks instances as suspect, or clears the mark. */

@@ -12,12 +12,10 @@ import {
   assertText,
   assertTextMap,
   assertWhole,
-  CHECKS_MAX,
   INSTANCE_CHARACTERS_MAX,
   META_PAIRS_MAX,
   META_VALUE_CHARACTERS_MAX,
   NAME_CHARACTERS_MAX,
-  OUTPUT_CHARACTERS_MAX,
   PORTS_MAX,
   TAGS_MAX,
 } from "./limits.ts";

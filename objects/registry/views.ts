@@ -5,15 +5,15 @@ import type {
   AgentCheck,
   Check,
   HealthStatus,
-  PullCheck,
   RegisteredInstance,
   RegisteredNode,
   ServiceClass,
   ServiceView,
 } from "../model.ts";
+import { isAgents, isPulled } from "../model.ts";
+import type { WatchRange } from "../store/store.ts";
 import type { Reader, StoredRecord } from "../store/txn.ts";
 import { nodeNamed } from "./nodes.ts";
-import { isAgents, isPulled } from "./write.ts";
 import { registered } from "./registry.ts";
 import {
   agentCheckSpace,
@@ -215,16 +215,41 @@ export function checksNamed(reader: Reader, { node, check }: { node: string; che
   });
 }
 
-/** The checks that the agent of a node runs: its instances' and its own. */
-export function agentChecks(reader: Reader, { node }: { node: string }): Probe<AgentCheck>[] {
-  return agentCheckSpace.under(reader, [nodeKey(node)], { limit: AGENT_SUBJECTS_MAX }).flatMap(({ key }) => {
-    const [, service = "", instance = ""] = agentCheckSpace.parts(key);
-    const { address, checks } = subjectNamed(reader, service, instance);
-    return checks.filter(isAgents).map((check) => ({ service, instance, address, check }));
-  });
+export interface AgentInput {
+  node: string;
+  /** Also the checks of instances that name no node. */
+  nodeless?: boolean | undefined;
 }
 
-const AGENT_SUBJECTS_MAX = 1000;
+export interface AgentTasks {
+  checks: Probe<AgentCheck>[];
+  /** There are more than one agent is given. */
+  truncated: boolean;
+}
+
+/** With their outputs they have to fit into one answer. */
+export const AGENT_CHECKS_MAX = 2000;
+
+/** The checks that the agent of a node runs: its instances' and its own. */
+export function agentChecks(reader: Reader, input: AgentInput): AgentTasks {
+  const checks: Probe<AgentCheck>[] = [];
+  for (const node of nodesOfAgent(input)) {
+    for (const { key } of agentCheckSpace.under(reader, [node], { limit: AGENT_CHECKS_MAX + 1 })) {
+      const [, service = "", instance = ""] = agentCheckSpace.parts(key);
+      const { address, checks: all } = subjectNamed(reader, service, instance);
+      for (const check of all) if (isAgents(check)) checks.push({ service, instance, address, check });
+      if (checks.length > AGENT_CHECKS_MAX) return { checks: checks.slice(0, AGENT_CHECKS_MAX), truncated: true };
+    }
+  }
+  return { checks, truncated: false };
+}
+
+/** What `agentChecks` depends on. */
+export const agentRanges = (input: AgentInput): WatchRange[] =>
+  nodesOfAgent(input).map((node) => ({ space: agentCheckSpace.name, ...agentCheckSpace.rangeUnder([node]) }));
+
+const nodesOfAgent = ({ node, nodeless }: AgentInput): string[] => [nodeKey(node), ...(nodeless ? [""] : [])];
+
 function subjectNamed(reader: Reader, service: string, id: string): { address: string; checks: Check[] } {
   if (service === "") return nodeSpace.get(reader, id) ?? NOTHING;
   const instance = instanceSpace.get(reader, service, id);

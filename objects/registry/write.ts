@@ -8,8 +8,8 @@
  * Refuses to know: what callers may ask for, and how checks are run.
  */
 import { HoldfastError } from "../errors.ts";
-import type { AgentCheck, Check, HealthStatus, Instance, Node, PullCheck, ServiceRecord } from "../model.ts";
-import { isHealthy } from "../model.ts";
+import type { AdminState, Check, HealthStatus, Instance, Node, ServiceRecord } from "../model.ts";
+import { isAgents, isHealthy, isPulled } from "../model.ts";
 import type { Reader, Txn } from "../store/txn.ts";
 import { statusOf, worstOf } from "./check-spec.ts";
 import { SERVICE_TAGS_MAX } from "./limits.ts";
@@ -44,8 +44,7 @@ export function putInstance(
   const written: Instance = { ...instance, nodeStatus };
   written.status = statusOf(written);
   instanceSpace.put(txn, [instance.service, instance.id], written, lease);
-  const subject = { service: instance.service, id: instance.id };
-  indexChecks(txn, subject, before?.checks ?? [], instance.checks, [before?.node ?? "", instance.node]);
+  indexChecks(txn, { service: instance.service, id: instance.id }, before, instance);
   updateService(txn, instance.service, before ?? null, written);
   if (before?.status !== written.status) tellAliases(txn, now, instance.node, instance.id, depth);
   return written;
@@ -54,7 +53,7 @@ export function putInstance(
 export function removeInstance(txn: Txn, now: number, before: Instance): void {
   const { service, id, node } = before;
   instanceSpace.delete(txn, service, id);
-  indexChecks(txn, { service, id }, before.checks, [], [node, node]);
+  indexChecks(txn, { service, id }, before, undefined);
   leaveNode(txn, before);
   updateService(txn, service, before, null);
   tellAliases(txn, now, node, id, 0);
@@ -64,7 +63,7 @@ export function removeInstance(txn: Txn, now: number, before: Instance): void {
 export function putNodeRecord(txn: Txn, now: number, before: Node | undefined, node: Node, depth = 0): void {
   const written: Node = { ...node, status: worstOf(node.checks) ?? "passing" };
   nodeSpace.put(txn, [nodeKey(node.name)], written);
-  indexChecks(txn, nodeSubject(node.name), before?.checks ?? [], node.checks, [node.name, node.name]);
+  indexChecks(txn, nodeSubject(node.name), before && onItself(before), onItself(node));
   const touched = new Set<string>();
   for (const member of membersOf(txn, node.name)) {
     const found = instanceSpace.record(txn, member.service, member.id);
@@ -85,7 +84,7 @@ export function putNodeRecord(txn: Txn, now: number, before: Node | undefined, n
 /** The node alone: its instances have to be gone. */
 export function removeNodeRecord(txn: Txn, now: number, node: Node): void {
   nodeSpace.delete(txn, nodeKey(node.name));
-  indexChecks(txn, nodeSubject(node.name), node.checks, [], [node.name, node.name]);
+  indexChecks(txn, nodeSubject(node.name), onItself(node), undefined);
   tellAliases(txn, now, node.name, "", 0);
 }
 
@@ -201,25 +200,42 @@ function leaveNode(txn: Txn, { node, id, service }: Instance): void {
   if (isLast && nodeSpace.get(txn, key)?.implicit) nodeSpace.delete(txn, key);
 }
 
-export const isPulled = (check: Check): check is Check & PullCheck => check.type === "http" || check.type === "tcp";
-export const isAgents = (check: Check): check is Check & AgentCheck =>
-  check.type === "udp" || check.type === "grpc" || check.type === "h2ping" || check.type === "script";
+/** Who has checks: an instance, or a node. */
+export type Checked = Pick<Instance, "address" | "checks"> & { adminState?: AdminState };
+
+/** All that whoever runs these checks has to know; "" when there is nothing to run. */
+export function tasksOf(subject: Checked | null | undefined, isOwn: (check: Check) => boolean): string {
+  const checks = subject?.checks.filter(isOwn) ?? [];
+  if (checks.length === 0) return "";
+  return JSON.stringify([
+    subject!.address,
+    subject!.adminState === "out_of_service",
+    checks.map(({ status: _status, output: _output, sinceAt: _sinceAt, ...definition }) => definition),
+  ]);
+}
+
+type Placed = Checked & { node: string };
+
+const onItself = (node: Node): Placed => ({ address: node.address, checks: node.checks, node: node.name });
 
 function indexChecks(
   txn: Txn,
   { service, id }: CheckSubject,
-  before: Check[],
-  after: Check[],
-  [nodeBefore, node]: [string, string],
+  placedBefore: Placed | undefined,
+  placed: Placed | undefined,
 ): void {
+  const [before, after] = [placedBefore?.checks ?? [], placed?.checks ?? []];
   if (before.length === 0 && after.length === 0) return;
   const [was, is] = [before.some(isPulled), after.some(isPulled)];
   if (is && !was) pulledSpace.put(txn, [service, id], {});
   if (was && !is) pulledSpace.delete(txn, service, id);
-  const [wasAgents, isAgentsNow] = [before.some(isAgents), after.some(isAgents)];
+  const node = placed?.node ?? placedBefore!.node;
+  const nodeBefore = placedBefore?.node ?? node;
   const moved = nodeKey(nodeBefore) !== nodeKey(node);
-  if (wasAgents && (moved || !isAgentsNow)) agentCheckSpace.delete(txn, nodeKey(nodeBefore), service, id);
-  if (isAgentsNow && (moved || !wasAgents)) agentCheckSpace.put(txn, [nodeKey(node), service, id], {});
+  const [tasksBefore, tasks] = [tasksOf(placedBefore, isAgents), tasksOf(placed, isAgents)];
+  if (tasksBefore !== "" && (moved || tasks === "")) agentCheckSpace.delete(txn, nodeKey(nodeBefore), service, id);
+  // Written anew when something to be known changes: its revision is the index that agents wait by.
+  if (tasks !== "" && (moved || tasks !== tasksBefore)) agentCheckSpace.put(txn, [nodeKey(node), service, id], {});
   const ids = (checks: Check[], of: string): Set<string> => new Set(of === "" ? [] : checks.map((check) => check.id));
   const [idsBefore, idsAfter] = [ids(before, nodeBefore), ids(after, node)];
   for (const check of idsBefore) {

@@ -26,9 +26,17 @@ const http = (change: Partial<HttpCheck> = {}): HttpCheck => ({
   method: "GET",
   headers: {},
   body: "",
+  redirects: true,
   ...change,
 });
-const tcp = (change: Partial<TcpCheck> = {}): TcpCheck => ({ ...common, type: "tcp", host: "", port: 5432, ...change });
+const tcp = (change: Partial<TcpCheck> = {}): TcpCheck => ({
+  ...common,
+  type: "tcp",
+  host: "",
+  port: 5432,
+  tls: false,
+  ...change,
+});
 const never = (): never => {
   throw new Error("must not be called");
 };
@@ -39,16 +47,19 @@ describe("http", () => {
     [204, "passing"],
     [299, "passing"],
     [429, "warning"],
-    [302, "critical"],
+    [302, "critical"], // a redirect without a place to go
     [304, "critical"],
     [404, "critical"],
     [500, "critical"],
   ])("%i is %s", async (status, expected) => {
     const outcome = await runHttpCheck(http(), policy, async () => new Response(null, { status, statusText: "Word" }));
-    expect(outcome).toEqual({ status: expected, output: `HTTP GET http://example.com/health: ${status} Word` });
+    expect(outcome).toEqual({
+      status: expected,
+      output: `HTTP GET http://example.com/health: ${status} Word Output: `,
+    });
   });
 
-  test("the request is as the check says, redirects are off, and it names itself", async () => {
+  test("the request is as the check says, fetch follows nothing, and it names itself", async () => {
     let seen: RequestInit = {};
     const check = http({ method: "post", body: "ping", headers: { "X-Key": "v" } });
     await runHttpCheck(check, policy, async (_, init) => {
@@ -58,6 +69,65 @@ describe("http", () => {
     expect(seen).toMatchObject({ method: "POST", body: "ping", redirect: "manual" });
     const headers = new Headers(seen.headers);
     expect([headers.get("x-key"), headers.get("user-agent")]).toEqual(["v", USER_AGENT]);
+  });
+
+  /** Answers each URL as told; anything else is not found. */
+  const site =
+    (pages: Record<string, [status: number, location: string]>, seen: [string, RequestInit][] = []) =>
+    async (url: URL, init: RequestInit): Promise<Response> => {
+      seen.push([url.href, init]);
+      const [status, location] = pages[url.href] ?? [200, ""];
+      return new Response(null, { status, headers: location === "" ? {} : { location } });
+    };
+
+  test("redirects are followed, with method and body as Fetch says, and judged by the last answer", async () => {
+    const seen: [string, RequestInit][] = [];
+    const pages = site(
+      {
+        "http://example.com/health": [307, "/a"],
+        "http://example.com/a": [302, "http://example.com:8080/b"],
+        "http://example.com:8080/b": [200, ""],
+      },
+      seen,
+    );
+    const check = http({ method: "POST", body: "ping", headers: { "x-key": "v" } });
+    expect((await runHttpCheck(check, policy, pages)).output).toMatch(/^HTTP POST http:\/\/example.com\/health: 200/);
+    expect(seen.map(([url, { method, body }]) => [url, method, body])).toEqual([
+      ["http://example.com/health", "POST", "ping"],
+      ["http://example.com/a", "POST", "ping"],
+      ["http://example.com:8080/b", "GET", undefined],
+    ]);
+    expect(new Headers(seen[2]![1].headers).get("x-key")).toBe("v");
+  });
+
+  test("another host gets none of the check's headers, nor does a plain connection after a secure one", async () => {
+    for (const [from, to] of [
+      ["http://example.com/", "http://other.example.com/"],
+      ["https://example.com/", "http://example.com/"],
+    ] as const) {
+      const seen: [string, RequestInit][] = [];
+      await runHttpCheck(http({ url: from, headers: { "x-key": "v" } }), policy, site({ [from]: [302, to] }, seen));
+      const headers = new Headers(seen[1]![1].headers);
+      expect([seen[1]![0], headers.get("x-key"), headers.get("user-agent")]).toEqual([to, null, USER_AGENT]);
+    }
+  });
+
+  test.each([
+    ["http://169.254.169.254/latest", /refused.*metadata|link-local/],
+    ["http://10.0.0.1/", /private/],
+    ["file:///etc/passwd", /refused/],
+    ["http://example.com/health", /stopped after 10 redirects/],
+  ])("a redirect to %s is critical", async (location, expected) => {
+    const seen: [string, RequestInit][] = [];
+    const outcome = await runHttpCheck(http(), policy, site({ "http://example.com/health": [302, location] }, seen));
+    expect(outcome).toMatchObject({ status: "critical", output: expect.stringMatching(expected) });
+    expect(new Set(seen.map(([url]) => url))).toEqual(new Set(["http://example.com/health"]));
+    expect(seen.length).toBeLessThanOrEqual(11);
+  });
+
+  test("redirects that are switched off are judged by their status", async () => {
+    const pages = site({ "http://example.com/health": [301, "/a"] });
+    expect((await runHttpCheck(http({ redirects: false }), policy, pages)).output).toContain("301");
   });
 
   test("a refused target is critical with the reason, and nothing is sent", async () => {
@@ -146,7 +216,7 @@ describe("tcp", () => {
     const failing = connection(Promise.reject(new Error("connection refused")));
     expect(await runTcpCheck(tcp(), "example.com", policy, () => failing)).toEqual({
       status: "critical",
-      output: "TCP example.com:5432: connection refused",
+      output: "TCP connect example.com:5432: connection refused",
     });
     const hanging = connection(new Promise(() => {}));
     expect((await runTcpCheck(tcp(), "example.com", policy, () => hanging)).output).toMatch(

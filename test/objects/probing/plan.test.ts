@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { CheckState, HttpCheck } from "../../../objects/model.ts";
-import { PROBES_MAX, Plan, REFRESH_MS, RUNNING_MAX } from "../../../objects/probing/plan.ts";
+import { NOT_RUN_YET, PROBES_MAX, Plan, REFRESH_MS, RUNNING_MAX } from "../../../objects/probing/plan.ts";
 import type { Probe, Run } from "../../../objects/probing/plan.ts";
 import { intervalOf, slotAfter } from "../../../objects/probing/slots.ts";
 import type { RunResult } from "../../../objects/probing/verdict.ts";
@@ -22,6 +22,7 @@ function probe(instance: string, change: Partial<HttpCheck & CheckState> = {}): 
       method: "GET",
       headers: {},
       body: "",
+      redirects: true,
       intervalMs: 10_000,
       timeoutMs: 1000,
       successThreshold: 1,
@@ -135,6 +136,12 @@ describe("what is due", () => {
     }
     expect(order).toHaveLength(20);
     expect(order.map((run) => run.dueAt)).toEqual(order.map((run) => run.dueAt).toSorted((a, b) => a - b));
+  });
+
+  test("where more may run at once, more are handed out", () => {
+    const plan = new Plan(15);
+    plan.replace({ revision: 1, probes: probes(20) }, T0);
+    expect(plan.take(T0 + 10_000)).toHaveLength(15);
   });
 
   test("after a wake-up, what fell due since the last run is due, and nothing else", () => {
@@ -285,6 +292,13 @@ describe("reports", () => {
     const passing = planOf([probe("a", { status: "passing" })]);
     for (let i = 0; i < 30; i++) runNext(passing, result("passing", `request ${i}`));
     expect(passing.reports(10)).toEqual([]);
+  });
+
+  test("the first text is told whatever the status, where nothing has been found before", () => {
+    for (const output of ["", NOT_RUN_YET]) {
+      const plan = planOf([probe("a", { status: "passing", output })]);
+      expect(reported(plan, ["passing", "passing"])).toEqual(["passing", "-"]);
+    }
   });
 
   test("no more at once than asked for", () => {
