@@ -10,19 +10,23 @@ import { DIRECTORY_NAME } from "../objects/directory.ts";
 import type { Failpoint } from "../objects/namespace.ts";
 import { handleApi } from "./api/app.ts";
 import { handleConsul } from "./dialects/consul/consul.ts";
+import { keptAnswer } from "./dialects/consul/kept-answers.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
+import type { Zone } from "./dialects/dns/zone.ts";
+import { consulZone, ownZone } from "./dialects/dns/zone.ts";
 import { routeRequest } from "./gateway/gateway.ts";
 import type { RouteTarget } from "./gateway/match.ts";
 import { parseRouteHost, parseRoutePath } from "./gateway/match.ts";
 import type { Bindings } from "./request/bindings.ts";
 import { isFull, tooManyWaiting } from "./request/admission.ts";
 import { callerOf, sourceOf } from "./request/caller.ts";
-import { datacenterNamed, datacenterOf, objectName } from "./request/datacenter.ts";
+import { datacenterNamed, datacentersOf, objectName } from "./request/datacenter.ts";
 import { refusedBySize } from "./request/limits.ts";
 import { DEFAULT_NAMESPACE, isNamespace, locate, namespaceOfHost } from "./request/namespace.ts";
 import { NamespaceClient } from "./request/namespace-client.ts";
 import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
+import { runNamed } from "./resolver/named.ts";
 import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
 
 export { Directory } from "../objects/directory.ts";
@@ -44,7 +48,8 @@ const CONSUL = /^\/v1(?:[/?]|$)/;
 export default {
   async fetch(request, env, context): Promise<Response> {
     try {
-      const kept = request.method === "GET" ? resolvedBefore(request, env, context) : null;
+      const kept =
+        request.method === "GET" ? (resolvedBefore(request, env, context) ?? keptAnswer(request, env, context)) : null;
       return kept ?? refusedByLoad(request, env) ?? refusedBySize(request) ?? (await answer(request, env, context));
     } catch (error) {
       if (error instanceof HoldfastError) return problemResponse(error);
@@ -148,13 +153,25 @@ function dns(request: Request, env: Bindings, resolver: EdgeResolver, prefixed: 
   callerOf(request, env, "dns");
   return handleDnsQuery(request, {
     resolver,
-    domains: [domainOf(env)],
+    findNode: async (namespace, datacenter, name) =>
+      (await new NamespaceClient(env, namespace, datacenter).query("nodes.get", { name })).value,
+    runLookup: (namespace, datacenter, name) => runNamed(env, resolver, namespace, datacenter, name),
+    zones: zonesOf(domainOf(env)),
     namespace: prefixed ?? DEFAULT_NAMESPACE,
-    datacenter: datacenterOf(env),
+    datacenters: datacentersOf(env),
     showPrivate: true,
     random: Math.random,
-    ttlSeconds: 5,
   });
+}
+
+/** Seconds. */
+const DNS_TTL = 5;
+const CONSUL_DOMAIN = "consul";
+
+/** Whoever has called the domain as Consul does wants its rules. */
+function zonesOf(domain: string): Zone[] {
+  const consul = consulZone(CONSUL_DOMAIN);
+  return domain === CONSUL_DOMAIN ? [consul] : [ownZone(domain, DNS_TTL), consul];
 }
 
 /** One function for the isolate: the gateway keeps its verdicts by it. */

@@ -7,30 +7,45 @@
  * Sources: RFC 1034/1035, RFC 2308 (negative answers), RFC 6891 (EDNS), RFC 8020, RFC 8482 §4 (ANY), RFC 8914.
  */
 import { HoldfastError } from "../../../objects/errors.ts";
+import type { RegisteredInstance, RegisteredNode, ServiceView } from "../../../objects/model.ts";
 import type { ResolvedView, Resolver } from "../../resolver/types.ts";
 import { EDE, toDnsError } from "./errors.ts";
 import { RCODE, decodeQuery, encodeError, encodeReply } from "./message.ts";
 import type { Query, Question, Rcode, Reply, Resource } from "./message.ts";
 import { asciiLower, findZone, readName } from "./names.ts";
-import type { Reading, ZoneName } from "./names.ts";
-import { TYPE, recordsOf, selectInstances } from "./records.ts";
+import type { Datacenters, Place, Reading, ZoneName } from "./names.ts";
+import { TYPE, nodeRecords, recordsOf, selectInstances } from "./records.ts";
+import type { Zone } from "./zone.ts";
+
+/** A stored lookup carried out. */
+export interface LookedUp {
+  view: ServiceView;
+  /** Healthy ones, in the order in which they are to be told. */
+  instances: RegisteredInstance[];
+  /** Where they are. */
+  datacenter: string;
+  /** How long the answer may be kept; null = as others of the zone. */
+  ttlMs: number | null;
+}
 
 export interface DnsDeps {
   resolver: Resolver;
-  /** The zones that we answer for: `["holdfast"]`. */
-  domains: string[];
+  /** Null when there is no such node; names in any case. */
+  findNode: (namespace: string, datacenter: string, node: string) => Promise<RegisteredNode | null>;
+  /** Null when there is no such lookup; names in any case. */
+  runLookup: (namespace: string, datacenter: string, name: string) => Promise<LookedUp | null>;
+  /** Those that we answer for. */
+  zones: Zone[];
   /** The default namespace: the one of names that do not say it. */
   namespace: string;
-  /** Ours; a name that says another one does not exist. */
-  datacenter: string;
+  /** A name that says another one than these does not exist. */
+  datacenters: Datacenters;
   /** `udp` truncates (RFC 1035 §4.2.1, RFC 6891); the others carry 64 KiB. */
   transport: "udp" | "tcp" | "https";
   /** The caller is inside the default namespace and may see its private instances; those of others stay hidden. */
   showPrivate: boolean;
   /** From 0 up to 1. */
   random: () => number;
-  /** Seconds that an answer, positive or negative, may be kept. */
-  ttlSeconds: number;
 }
 
 export interface AnsweredQuery {
@@ -67,11 +82,12 @@ export async function answerPacket(bytes: Uint8Array, deps: DnsDeps): Promise<An
 /** Answers one question; every failure is a reply. */
 export async function answerQuestion(question: Question, deps: DnsDeps): Promise<Reply> {
   if (question.type === TYPE.OPT) return refuse(RCODE.FORMERR);
-  const zoneName = findZone(question.labels, deps.domains);
+  const zoneName = findZone(question.labels, deps.zones);
   if (question.class !== CLASS_IN || zoneName === null) {
     return refuse(RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, "not a zone of this server");
   }
-  if (question.type >= META_TYPE_MIN && question.type <= TYPE.ANY) {
+  const isAnswered = question.type === TYPE.ANY && zoneName.zone.answersAny;
+  if (question.type >= META_TYPE_MIN && question.type <= TYPE.ANY && !isAnswered) {
     return refuse(RCODE.REFUSED, EDE.NOT_SUPPORTED, "ask for one type");
   }
   try {
@@ -92,26 +108,33 @@ export function maxAgeSeconds(reply: Reply): number | null {
 /** The first reading that exists is what the name means. */
 async function answerName(zoneName: ZoneName, type: number, deps: DnsDeps): Promise<Reply> {
   const { zone, labels } = zoneName;
-  if (labels.some(isUnreadable)) return negative(RCODE.NXDOMAIN, zone, deps);
-  for (const reading of readName(labels, deps.datacenter)) {
+  if (labels.some(isUnreadable)) return negative(RCODE.NXDOMAIN, zone);
+  for (const reading of readName(zoneName, deps.datacenters)) {
     const reply = await answerReading(reading, zone, type, deps);
     if (reply !== null) return reply;
   }
-  return negative(RCODE.NXDOMAIN, zone, deps);
+  return negative(RCODE.NXDOMAIN, zone);
 }
 
-async function answerReading(reading: Reading, zone: string, type: number, deps: DnsDeps): Promise<Reply | null> {
+async function answerReading(reading: Reading, zone: Zone, type: number, deps: DnsDeps): Promise<Reply | null> {
   switch (reading.type) {
     case "apex":
-      return positive(apexRecords(zone, type, deps), zone, deps);
+      return positive(apexRecords(zone, type), zone);
     case "empty":
-      return positive([], zone, deps);
+      return positive([], zone);
     case "address": {
       const { family, address } = reading;
-      const asked = type === (family === 4 ? TYPE.A : TYPE.AAAA);
-      const record: Resource = { name: null, ttl: ttlOf(deps), type: family === 4 ? "A" : "AAAA", data: address };
-      return positive(asked ? [record] : [], zone, deps);
+      const asked = type === (family === 4 ? TYPE.A : TYPE.AAAA) || type === TYPE.ANY;
+      const record: Resource = { name: null, ttl: ttlOf(zone), type: family === 4 ? "A" : "AAAA", data: address };
+      return positive(asked ? [record] : [], zone);
     }
+    case "node": {
+      const { namespace } = ownerOf(reading, deps);
+      const node = await deps.findNode(namespace, reading.datacenter, reading.node);
+      return node && positive(nodeRecords(node, type, ttlOf(zone)), zone);
+    }
+    case "lookup":
+      return answerLookup(reading, zone, type, deps);
     case "service":
       return answerService(reading, zone, type, deps);
     default:
@@ -119,36 +142,73 @@ async function answerReading(reading: Reading, zone: string, type: number, deps:
   }
 }
 
+/** Whose registry a name is about, and whether that is the caller's own. */
+function ownerOf({ namespace }: Place, deps: DnsDeps): { namespace: string; isOwn: boolean } {
+  const isOwn = namespace === null || namespace === asciiLower(deps.namespace);
+  return { namespace: isOwn ? deps.namespace : namespace, isOwn };
+}
+
 async function answerService(
   reading: Reading & { type: "service" },
-  zone: string,
+  zone: Zone,
   type: number,
   deps: DnsDeps,
 ): Promise<Reply | null> {
-  const isOwn = reading.namespace === null || reading.namespace === asciiLower(deps.namespace);
-  const namespace = isOwn ? deps.namespace : reading.namespace!;
-  const resolved = await resolveAnyCase(reading.service, namespace, deps.resolver);
+  const { namespace, isOwn } = ownerOf(reading, deps);
+  const { datacenter, selection } = reading;
+  const resolved = await resolveAnyCase(reading.service, namespace, datacenter, deps.resolver);
   if (resolved === null) return null;
   const showPrivate = deps.showPrivate && isOwn;
-  const selected = selectInstances(resolved.view, reading.selection, showPrivate, deps.random);
-  if (!selected.exists) return null;
-  const scope = { zone, datacenter: asciiLower(deps.datacenter), namespace: isOwn ? null : namespace };
-  const records = recordsOf(selected.instances, type, reading.selection, scope, ttlOf(deps));
-  const reply = positive(records.answers, zone, deps);
+  const selected = selectInstances(resolved.view, selection, showPrivate, deps.random);
+  const isHidden = zone.hidesUnhealthy && selection.type !== "nothing" && selected.instances.length === 0;
+  if (!selected.exists || isHidden) return null;
+  const scope = { zone, datacenter: asciiLower(datacenter), namespace: isOwn ? null : namespace };
+  const records = recordsOf(selected.instances, type, selection, scope, ttlOf(zone));
+  const reply = positive(records.answers, zone);
   reply.additionals = records.additionals;
   if (resolved.stale) reply.extendedErrors.push({ code: EDE.STALE_ANSWER, text: `${resolved.ageSeconds} s old` });
-  if (resolved.view.selfPreservation) reply.extendedErrors.push({ code: EDE.OTHER, text: "self-preservation" });
+  tellPreservation(reply, resolved.view);
   return reply;
+}
+
+/** In the order that the lookup has found, which may be by nearness. */
+async function answerLookup(
+  reading: Reading & { type: "lookup" },
+  zone: Zone,
+  type: number,
+  deps: DnsDeps,
+): Promise<Reply | null> {
+  const { namespace, isOwn } = ownerOf(reading, deps);
+  const found = await deps.runLookup(namespace, reading.datacenter, reading.name);
+  if (found === null) return null;
+  const instances = found.instances.filter((instance) => !instance.private || (deps.showPrivate && isOwn));
+  if (zone.hidesUnhealthy && instances.length === 0) return null;
+  const scope = { zone, datacenter: asciiLower(found.datacenter), namespace: isOwn ? null : namespace };
+  const ttl = found.ttlMs === null ? ttlOf(zone) : ttlOf({ ttlSeconds: found.ttlMs / 1000 });
+  const records = recordsOf(instances, type, { type: "all" }, scope, ttl);
+  const reply = positive(records.answers, zone);
+  reply.additionals = records.additionals;
+  tellPreservation(reply, found.view);
+  return reply;
+}
+
+function tellPreservation(reply: Reply, { selfPreservation }: ServiceView): void {
+  if (selfPreservation) reply.extendedErrors.push({ code: EDE.OTHER, text: "self-preservation" });
 }
 
 /**
  * DNS does not tell case, the registry does: lower case first, then as asked, then upper case (Eureka's habit).
  * Null when the service exists in none of them.
  */
-async function resolveAnyCase(service: string, namespace: string, resolver: Resolver): Promise<ResolvedView | null> {
+async function resolveAnyCase(
+  service: string,
+  namespace: string,
+  datacenter: string,
+  resolver: Resolver,
+): Promise<ResolvedView | null> {
   for (const spelling of new Set([service.toLowerCase(), service, service.toUpperCase()])) {
     try {
-      const resolved = await resolver.resolve(namespace, spelling);
+      const resolved = await resolver.resolve(namespace, spelling, { datacenter });
       if (resolved.view.modRevision > 0) return resolved;
     } catch (error) {
       if (toDnsError(error).rcode !== RCODE.NXDOMAIN) throw error;
@@ -158,20 +218,22 @@ async function resolveAnyCase(service: string, namespace: string, resolver: Reso
 }
 
 /** The name server's own name exists and has no address: only the agent knows where it listens. */
-function apexRecords(zone: string, type: number, deps: DnsDeps): Resource[] {
-  if (type === TYPE.SOA) return [soaRecord(null, zone, deps)];
-  if (type === TYPE.NS) return [{ name: null, ttl: ttlOf(deps), type: "NS", data: `ns.${zone}` }];
-  return [];
+function apexRecords(zone: Zone, type: number): Resource[] {
+  const records: Resource[] = [];
+  const isAny = type === TYPE.ANY;
+  if (isAny || type === TYPE.SOA) records.push(soaRecord(null, zone));
+  if (isAny || type === TYPE.NS) records.push({ name: null, ttl: ttlOf(zone), type: "NS", data: `ns.${zone.name}` });
+  return records;
 }
 
-function positive(answers: Resource[], zone: string, deps: DnsDeps): Reply {
-  if (answers.length === 0) return negative(RCODE.NOERROR, zone, deps);
+function positive(answers: Resource[], zone: Zone): Reply {
+  if (answers.length === 0) return negative(RCODE.NOERROR, zone);
   return { rcode: RCODE.NOERROR, authoritative: true, answers, authorities: [], additionals: [], extendedErrors: [] };
 }
 
 /** NXDOMAIN, or NODATA with NOERROR: the SOA says how long to remember it (RFC 2308 §3). */
-function negative(rcode: Rcode, zone: string, deps: DnsDeps): Reply {
-  const authorities = [soaRecord(zone, zone, deps)];
+function negative(rcode: Rcode, zone: Zone): Reply {
+  const authorities = [soaRecord(zone.name, zone)];
   return { rcode, authoritative: true, answers: [], authorities, additionals: [], extendedErrors: [] };
 }
 
@@ -181,14 +243,14 @@ function refuse(rcode: Rcode, code?: number, text = ""): Reply {
 }
 
 /** The serial stands still: there is no zone transfer that would compare it. */
-function soaRecord(name: string | null, zone: string, deps: DnsDeps): Resource {
-  const timers = { serial: 1, refresh: 3600, retry: 600, expire: 86_400, minimum: ttlOf(deps) };
-  const data = { mname: `ns.${zone}`, rname: `hostmaster.${zone}`, ...timers };
-  return { name, ttl: ttlOf(deps), type: "SOA", data };
+function soaRecord(name: string | null, zone: Zone): Resource {
+  const timers = { serial: 1, refresh: 3600, retry: 600, expire: 86_400, minimum: ttlOf(zone) };
+  const data = { mname: `ns.${zone.name}`, rname: `hostmaster.${zone.name}`, ...timers };
+  return { name, ttl: ttlOf(zone), type: "SOA", data };
 }
 
-function ttlOf(deps: DnsDeps): number {
-  return Math.min(Math.max(Math.trunc(deps.ttlSeconds) || 0, 0), TTL_SECONDS_MAX);
+function ttlOf({ ttlSeconds }: Pick<Zone, "ttlSeconds">): number {
+  return Math.min(Math.max(Math.trunc(ttlSeconds) || 0, 0), TTL_SECONDS_MAX);
 }
 
 /** Bytes that are no UTF-8, or control characters: nothing in the registry is called that. */

@@ -13,7 +13,6 @@ export interface JsonQuestion extends Question {
 
 const TYPES: Record<string, number> = {
   ...TYPE,
-  PTR: 12,
   HINFO: 13,
   MX: 15,
   NAPTR: 35,

@@ -8,14 +8,14 @@
  */
 import { Buffer } from "node:buffer";
 import { isHealthy, portOf } from "../../../objects/model.ts";
-import type { RegisteredInstance, ServiceView } from "../../../objects/model.ts";
+import type { RegisteredInstance, RegisteredNode, ServiceView } from "../../../objects/model.ts";
 import type { Resource } from "./message.ts";
 import { asciiLower } from "./names.ts";
 import type { Selection } from "./names.ts";
 import { addressOf, hasLabel, targetOf } from "./targets.ts";
-import type { TargetScope } from "./targets.ts";
+import type { IpAddress, TargetScope } from "./targets.ts";
 
-export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, TXT: 16, AAAA: 28, SRV: 33, OPT: 41, ANY: 255 } as const;
+export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, SRV: 33, OPT: 41, ANY: 255 } as const;
 
 /** Records in one answer; the instances left out come up in the next, since answers are shuffled. */
 export const ANSWERS_MAX = 256;
@@ -59,13 +59,16 @@ export function recordsOf(
   scope: TargetScope,
   ttl: number,
 ): Section {
+  const { hasAnyAlias } = scope.zone;
   switch (type) {
     case TYPE.A:
-      return { answers: addressRecords(instances, 4, ttl), additionals: [] };
+      return { answers: addressRecords(instances, [4], ttl, hasAnyAlias), additionals: [] };
     case TYPE.AAAA:
-      return { answers: addressRecords(instances, 6, ttl), additionals: [] };
+      return { answers: addressRecords(instances, [6], ttl, hasAnyAlias), additionals: [] };
+    case TYPE.ANY:
+      return { answers: addressRecords(instances, [4, 6], ttl, hasAnyAlias), additionals: [] };
     case TYPE.CNAME:
-      return { answers: aliasRecords(instances, ttl), additionals: [] };
+      return { answers: aliasRecords(instances, ttl, hasAnyAlias), additionals: [] };
     case TYPE.SRV:
       return srvRecords(instances, selection, scope, ttl);
     case TYPE.TXT:
@@ -103,21 +106,32 @@ function namedPort(instance: RegisteredInstance, name: string): number | undefin
   return named?.[1] ?? (instance.protocol === name ? portOf(instance) : undefined);
 }
 
-function addressRecords(instances: readonly RegisteredInstance[], family: 4 | 6, ttl: number): Resource[] {
-  const addresses = new Set<string>();
+function addressRecords(
+  instances: readonly RegisteredInstance[],
+  families: (4 | 6)[],
+  ttl: number,
+  hasAnyAlias: boolean,
+): Resource[] {
+  const records = new Map<string, Resource>();
   for (const instance of instances) {
     const address = addressOf(instance);
-    if (address?.type === "ip" && address.family === family) addresses.add(address.address);
-    if (addresses.size === ANSWERS_MAX) break;
+    if (address?.type === "ip" && families.includes(address.family)) {
+      records.set(address.address, addressRecord(null, address, ttl));
+    }
+    if (records.size === ANSWERS_MAX) break;
   }
-  if (addresses.size === 0) return aliasRecords(instances, ttl);
-  return [...addresses].map((data) => ({ name: null, ttl, type: family === 4 ? "A" : "AAAA", data }));
+  return records.size > 0 ? [...records.values()] : aliasRecords(instances, ttl, hasAnyAlias);
+}
+
+export function addressRecord(name: string | null, { family, address }: IpAddress, ttl: number): Resource {
+  return { name, ttl, type: family === 4 ? "A" : "AAAA", data: address };
 }
 
 /** A name has one alias or none (RFC 1034 §3.6.2), so a host name is told only where it is the only instance. */
-function aliasRecords(instances: readonly RegisteredInstance[], ttl: number): Resource[] {
-  const only = instances.length === 1 ? addressOf(instances[0]!) : null;
-  return only?.type === "host" ? [{ name: null, ttl, type: "CNAME", data: only.host }] : [];
+function aliasRecords(instances: readonly RegisteredInstance[], ttl: number, hasAnyAlias: boolean): Resource[] {
+  if (instances.length > 1 && !hasAnyAlias) return [];
+  const host = instances.map(addressOf).find((address) => address?.type === "host");
+  return host ? [{ name: null, ttl, type: "CNAME", data: host.host }] : [];
 }
 
 function srvRecords(
@@ -138,15 +152,35 @@ function srvRecords(
     const weight = Math.min(Math.max(Math.trunc(instance.weight), 0), 0xffff);
     answers.push({ name: null, ttl, type: "SRV", data: { priority: SRV_PRIORITY, weight, port, target } });
     const address = addressOf(instance);
-    if (address?.type !== "ip") continue;
-    const type = address.family === 4 ? "A" : "AAAA";
-    additionals.set(target, { name: target, ttl, type, data: address.address });
+    if (address?.type === "ip") additionals.set(target, addressRecord(target, address, ttl));
   }
   return { answers, additionals: [...additionals.values()] };
 }
 
 const isPort = (port: number | undefined): port is number =>
   port !== undefined && Number.isInteger(port) && port >= 0 && port <= 0xffff;
+
+/** A node's address and metadata; `rfc1035-` in front of a key lets its value stand alone. */
+export function nodeRecords({ address: text, meta }: RegisteredNode, type: number, ttl: number): Resource[] {
+  const records: Resource[] = [];
+  const address = addressOf({ address: text });
+  const isAny = type === TYPE.ANY;
+  if (address?.type === "ip") {
+    const own = address.family === 4 ? TYPE.A : TYPE.AAAA;
+    if (isAny || type === own) records.push(addressRecord(null, address, ttl));
+  } else if (address !== null && (isAny || type === TYPE.A || type === TYPE.AAAA || type === TYPE.CNAME)) {
+    records.push({ name: null, ttl, type: "CNAME", data: address.host });
+  }
+  if (isAny || type === TYPE.TXT) {
+    for (const [key, value] of Object.entries(meta)) {
+      const strings = key.toLowerCase().startsWith("rfc1035-")
+        ? split(Buffer.from(value))
+        : txtStrings({ [key]: value });
+      if (strings.length > 0) records.push({ name: null, ttl, type: "TXT", data: strings });
+    }
+  }
+  return records.slice(0, ANSWERS_MAX);
+}
 
 /** One record for each instance that has metadata. */
 function txtRecords(instances: readonly RegisteredInstance[], ttl: number): Resource[] {
@@ -166,15 +200,19 @@ function txtStrings(meta: Record<string, string>): Buffer[] {
   let size = 0;
   for (const [key, value] of Object.entries(meta)) {
     const pair = Buffer.from(`${key.replace(/[`=]/g, "`$&")}=${value}`);
-    const chunks: Buffer[] = [];
-    for (let at = 0; at < pair.length; at += TXT_STRING_BYTES_MAX) {
-      chunks.push(pair.subarray(at, at + TXT_STRING_BYTES_MAX));
-    }
+    const chunks = split(pair);
     size += pair.length + chunks.length;
     if (size > TXT_RECORD_BYTES_MAX) break;
     strings.push(...chunks);
   }
   return strings;
+}
+
+function split(text: Buffer): Buffer[] {
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < text.length; at += TXT_STRING_BYTES_MAX)
+    chunks.push(text.subarray(at, at + TXT_STRING_BYTES_MAX));
+  return chunks;
 }
 
 /** Fisher and Yates, on a copy. */

@@ -2,15 +2,24 @@
  * Instances as DNS names: an instance's address, its label, and the name that SRV records point to.
  *
  * Pure. A target is `<label>.instance.<service>.service.<dc>.<domain>` (with `.<namespace>.ns.<dc>.dc` outside the
- * default namespace); where that cannot be spelled, the address in hexadecimal, `<hex>.addr.<dc>.<domain>`.
+ * default namespace), or in the other kind of zone `<node>.node.<dc>.<domain>` for an instance that has its node's address;
+ * where that cannot be spelled, the address in hexadecimal, `<hex>.addr.<dc>.<domain>`.
  */
 import ipaddr from "ipaddr.js";
 import type { Instance } from "../../../objects/model.ts";
 
-export type Address = { type: "ip"; family: 4 | 6; address: string } | { type: "host"; host: string };
+import type { Zone } from "./zone.ts";
+
+export interface IpAddress {
+  type: "ip";
+  family: 4 | 6;
+  address: string;
+}
+
+export type Address = IpAddress | { type: "host"; host: string };
 
 export interface TargetScope {
-  zone: string;
+  zone: Zone;
   datacenter: string;
   /** null = the default namespace. */
   namespace: string | null;
@@ -22,8 +31,7 @@ const PLAIN_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const HOST_LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 
 /** What stands in an instance's address field; null when it is neither an IP address nor a host name. */
-export function addressOf(instance: Instance): Address | null {
-  const address = instance.address;
+export function addressOf({ address }: Pick<Instance, "address">): Address | null {
   if (ipaddr.IPv4.isValidFourPartDecimal(address)) return { type: "ip", family: 4, address };
   if (address.includes(":")) return ipv6(address);
   const host = address.replace(/\.$/, "").toLowerCase();
@@ -45,11 +53,18 @@ export function targetOf(instance: Instance, scope: TargetScope): string | null 
   const address = addressOf(instance);
   if (address === null) return null;
   if (address.type === "host") return address.host;
-  const name = instanceName(instance, scope);
+  const name = scope.zone.targets === "node" ? nodeName(instance, scope) : instanceName(instance, scope);
   if (name !== null) return name;
   const bytes = ipaddr.parse(address.address).toByteArray();
   const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${hex}.addr.${scope.datacenter}.${scope.zone}`;
+  return `${hex}.addr.${scope.datacenter}.${scope.zone.name}`;
+}
+
+/** Null for an address of its own, and where the node's name is none in DNS. Nodes have no namespace in their name. */
+function nodeName({ node, inheritsAddress }: Instance, { zone, datacenter, namespace }: TargetScope): string | null {
+  if (!inheritsAddress || node === "" || namespace !== null) return null;
+  const name = `${node.toLowerCase()}.node.${datacenter}.${zone.name}`;
+  return isHostName(name) ? name : null;
 }
 
 /**
@@ -61,7 +76,7 @@ function instanceName(instance: Instance, scope: TargetScope): string | null {
   if (service !== service.toLowerCase() && service !== service.toUpperCase()) return null;
   const place =
     scope.namespace === null ? scope.datacenter : `${scope.namespace.toLowerCase()}.ns.${scope.datacenter}.dc`;
-  const name = `${instanceLabel(instance.id)}.instance.${service.toLowerCase()}.service.${place}.${scope.zone}`;
+  const name = `${instanceLabel(instance.id)}.instance.${service.toLowerCase()}.service.${place}.${scope.zone.name}`;
   return isHostName(name) ? name : null;
 }
 

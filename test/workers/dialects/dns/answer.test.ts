@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ERROR_CODES, HoldfastError } from "../../../../objects/errors.ts";
 import type { RegisteredInstance } from "../../../../objects/model.ts";
 import { answerQuery } from "../../../../workers/dialects/dns/answer.ts";
+import { ownZone } from "../../../../workers/dialects/dns/zone.ts";
 import type { Resolver } from "../../../../workers/resolver/types.ts";
 import { MemoryResolver, ask, dataOf, depsFor, instance, optRecord, query, read } from "./fixture.ts";
 
@@ -18,7 +19,7 @@ describe("addresses", () => {
     "web.default.holdfast",
     "web.service.default.ns.dc1.dc.holdfast",
     "_web._tcp.service.holdfast",
-    "web.service.consul",
+    "web.service.default.ap.holdfast",
   ])("%s has both instances", async (name) => {
     const answered = await ask(depsFor(web()), name, "A");
     expect(answered.rcode).toBe("NOERROR");
@@ -150,12 +151,12 @@ describe("SRV", () => {
   });
 
   test("a long name falls back to the address in hexadecimal", async () => {
-    const domains = [Array.from({ length: 4 }, () => "z".repeat(50)).join(".")];
+    const domain = Array.from({ length: 4 }, () => "z".repeat(50)).join(".");
     const resolver = new MemoryResolver().add("web", [instance("b".repeat(63), "2001:db8::1")]);
-    const deps = depsFor(resolver, { domains });
-    const answered = await ask(deps, `web.${domains[0]}`, "SRV");
+    const deps = depsFor(resolver, { zones: [ownZone(domain, 5)] });
+    const answered = await ask(deps, `web.${domain}`, "SRV");
     const { target } = (answered.answers![0] as SrvAnswer).data;
-    expect(target).toBe(`20010db8000000000000000000000001.addr.dc1.${domains[0]}`);
+    expect(target).toBe(`20010db8000000000000000000000001.addr.dc1.${domain}`);
     expect(dataOf(await ask(deps, target, "AAAA"))).toEqual(["2001:db8::1"]);
     expect((await ask(deps, target, "A")).rcode).toBe("NOERROR");
   });
@@ -275,7 +276,7 @@ describe("names that are not there", () => {
   });
 
   test("the SOA of a long zone's name is whole where the question ends in it", async () => {
-    const deps = depsFor(web(), { domains: ["svc.example.com"] });
+    const deps = depsFor(web(), { zones: [ownZone("svc.example.com", 5)] });
     const answered = await ask(deps, "nope.SVC.example.com", "A");
     expect(answered.authorities![0]!.name).toBe("SVC.example.com");
   });
@@ -483,7 +484,9 @@ describe("a resolver in trouble", () => {
 
 test("TTLs come from the setting, whole and not negative", async () => {
   const ttl = async (ttlSeconds: number): Promise<unknown> =>
-    (await ask(depsFor(web(), { ttlSeconds }), "web.holdfast", "A")).answers!.map((one) => "ttl" in one && one.ttl)[0];
+    (await ask(depsFor(web(), { zones: [ownZone("holdfast", ttlSeconds)] }), "web.holdfast", "A")).answers!.map(
+      (one) => "ttl" in one && one.ttl,
+    )[0];
   expect([await ttl(0), await ttl(2.9), await ttl(-1), await ttl(Number.NaN), await ttl(1e12)]).toEqual([
     0, 2, 0, 0, 2_147_483_647,
   ]);

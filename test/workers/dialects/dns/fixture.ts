@@ -3,10 +3,11 @@ import { Buffer } from "node:buffer";
 import { decode, encode } from "dns-packet";
 import type { DecodedPacket, Packet, RecordType } from "dns-packet";
 import { HoldfastError } from "../../../../objects/errors.ts";
-import type { RegisteredInstance, ServiceView } from "../../../../objects/model.ts";
+import type { RegisteredInstance, RegisteredNode, ServiceView } from "../../../../objects/model.ts";
 import { answerQuery } from "../../../../workers/dialects/dns/answer.ts";
-import type { DnsDeps } from "../../../../workers/dialects/dns/answer.ts";
-import type { ResolvedView, Resolver } from "../../../../workers/resolver/types.ts";
+import type { DnsDeps, LookedUp } from "../../../../workers/dialects/dns/answer.ts";
+import { consulZone, ownZone } from "../../../../workers/dialects/dns/zone.ts";
+import type { ResolvedView, ResolveOptions, Resolver } from "../../../../workers/resolver/types.ts";
 
 export function instance(id: string, address: string, overrides: Partial<RegisteredInstance> = {}): RegisteredInstance {
   return {
@@ -46,20 +47,23 @@ export class MemoryResolver implements Resolver {
   unavailable = false;
   stale = false;
   selfPreservation = false;
+  readonly nodes = new Map<string, RegisteredNode>();
+  readonly lookups = new Map<string, LookedUp>();
   private readonly views = new Map<string, RegisteredInstance[]>();
 
-  add(service: string, instances: RegisteredInstance[], namespace = "default"): this {
+  add(service: string, instances: RegisteredInstance[], namespace = "default", datacenter = "dc1"): this {
     this.views.set(
-      `${namespace}/${service}`,
+      `${namespace}/${service}${at(datacenter)}`,
       instances.map((one) => ({ ...one, service })),
     );
     return this;
   }
 
-  async resolve(namespace: string, service: string): Promise<ResolvedView> {
-    this.asked.push(`${namespace}/${service}`);
+  async resolve(namespace: string, service: string, options: ResolveOptions = {}): Promise<ResolvedView> {
+    const name = `${namespace}/${service}${at(options.datacenter ?? "dc1")}`;
+    this.asked.push(name);
     if (this.unavailable) throw new HoldfastError("unavailable", "the owner is out of reach");
-    const instances = this.views.get(`${namespace}/${service}`);
+    const instances = this.views.get(name);
     const view: ServiceView = {
       service,
       class: "balanced",
@@ -73,16 +77,24 @@ export class MemoryResolver implements Resolver {
   }
 }
 
+/** Only what is elsewhere says so. */
+const at = (datacenter: string): string => (datacenter.toLowerCase() === "dc1" ? "" : `@${datacenter}`);
+
+const place = (namespace: string, datacenter: string, name: string): string =>
+  `${namespace}/${name.toLowerCase()}${at(datacenter)}`;
+
 export function depsFor(resolver: Resolver, overrides: Partial<DnsDeps> = {}): DnsDeps {
+  const memory = resolver instanceof MemoryResolver ? resolver : new MemoryResolver();
   return {
     resolver,
-    domains: ["holdfast", "consul"],
+    findNode: async (...named) => memory.nodes.get(place(...named)) ?? null,
+    runLookup: async (...named) => memory.lookups.get(place(...named)) ?? null,
+    zones: [ownZone("holdfast", 5), consulZone("consul")],
     namespace: "default",
-    datacenter: "dc1",
+    datacenters: { own: "dc1", names: ["dc1", "dc2"] },
     transport: "tcp",
     showPrivate: false,
     random: () => 0.5,
-    ttlSeconds: 5,
     ...overrides,
   };
 }

@@ -6,12 +6,13 @@ import { datacentersOf } from "../../../request/datacenter.ts";
 import { NamespaceClient } from "../../../request/namespace-client.ts";
 import { runLookup } from "../../../resolver/lookup.ts";
 import { readView } from "../../../resolver/namespace-views.ts";
+import type { Spot } from "../../../resolver/near.ts";
 import { nodeOf } from "../catalog/agent-node.ts";
 import { healthEntry } from "../encode-health.ts";
 import { ConsulError, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import type { Place } from "../near.ts";
 import { sortNear } from "../near.ts";
+import { emptyView } from "../service-view.ts";
 import { DEFAULT_NODE } from "../node-name.ts";
 import { dnsJson, queryJson } from "./definition.ts";
 
@@ -26,7 +27,7 @@ export async function executeQuery(exchange: Exchange, name: string): Promise<Re
     datacenters: placesFrom(exchange),
     isVisible: (instance) => isVisible(exchange, instance),
     // The node that has the caller's address is not looked for.
-    sorted: (instances) => sortNear(exchange, near === "_ip" ? "" : near, instances, placeOf),
+    sorted: (instances) => sortNear(exchange, near === "_ip" ? "" : near, instances, spotOf),
     random: Math.random,
   });
   const place = { namespace: exchange.namespace, datacenter: found.datacenter };
@@ -70,7 +71,7 @@ class QueryViews {
 
   async find({ service, peer }: LookupTarget, datacenter: string): Promise<ServiceView> {
     // There are no peers, so nothing is imported from them.
-    if (peer !== "") return { ...NOTHING, service };
+    if (peer !== "") return emptyView(service);
     const { env, namespace, resolver, query } = this.#exchange;
     const { consistency, cached } = query;
     if (!cached && consistency !== "stale") {
@@ -85,22 +86,13 @@ class QueryViews {
   }
 }
 
-const NOTHING: Omit<ServiceView, "service"> = {
-  class: "balanced",
-  modRevision: 0,
-  revision: 0,
-  instances: [],
-  nodes: {},
-  selfPreservation: false,
-};
-
 function isVisible(exchange: Exchange, { service, node }: RegisteredInstance): boolean {
   const visible = exchange.allows("service", "read", service) && exchange.allows("node", "read", node || DEFAULT_NODE);
   if (!visible) exchange.tellFiltered();
   return visible;
 }
 
-const placeOf = ({ node, locality }: RegisteredInstance): Place => ({ node: node || DEFAULT_NODE, locality });
+const spotOf = ({ node, locality }: RegisteredInstance): Spot => ({ node: node || DEFAULT_NODE, locality });
 
 /** Rules for queries go by name; one without is guarded by its id alone. */
 export const isGuarded = ({ name, template }: Pick<Lookup, "name" | "template">): boolean =>
