@@ -10,6 +10,7 @@
 import { text } from "../../objects/bytes.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { ServiceView } from "../../objects/model.ts";
+import type { ViewPage } from "../../objects/registry/views.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
 import type { CachedView } from "./view-cache.ts";
 import { ViewCache } from "./view-cache.ts";
@@ -64,13 +65,16 @@ export class NamespaceViews {
 
   /** Reads a view from the owner, all its pages, and keeps it. */
   async read(client: NamespaceClient, service: string, strong: boolean): Promise<CachedView> {
-    const view = await readView(client, service, strong);
+    return this.keep(await readView(client, service, strong));
+  }
+
+  /** Keeps a whole view that was read from the owner. */
+  keep(view: ServiceView): CachedView {
     this.#since ??= view.revision;
-    const changedAt = this.#changed.get(service) ?? 0;
-    const nowAt = Date.now();
-    const cached = this.cache.put(view, nowAt);
+    const changedAt = this.#changed.get(view.service) ?? 0;
+    const cached = this.cache.put(view, Date.now());
     // It changed while it was on its way, and the feed has said so already: used once, not kept.
-    if (changedAt > view.revision) this.cache.drop(service);
+    if (changedAt > view.revision) this.cache.drop(view.service);
     return cached;
   }
 
@@ -142,17 +146,21 @@ const ALL_SERVICES = { space: "service", from: new Uint8Array(), to: null };
 export async function readView(client: NamespaceClient, service: string, strong: boolean): Promise<ServiceView> {
   for (;;) {
     const first = (await client.query("registry.view", { service }, { strong })).value;
-    const { after: firstAfter, ...view } = first;
-    let after = firstAfter;
-    let isWhole = true;
-    while (after !== null) {
-      const page = (await client.query("registry.view", { service, after })).value;
-      // A page of another state does not fit; the service is read from its beginning again.
-      isWhole = page.modRevision === view.modRevision;
-      if (!isWhole) break;
-      view.instances.push(...page.instances);
-      after = page.after;
-    }
-    if (isWhole) return view;
+    const view = await wholeView(client, first);
+    if (view !== null) return view;
   }
+}
+
+/** A view from its first page on; null when the service changed meanwhile, and has to be read from its beginning again. */
+export async function wholeView(client: NamespaceClient, first: ViewPage): Promise<ServiceView | null> {
+  const { after: firstAfter, ...view } = first;
+  for (let after = firstAfter; after !== null;) {
+    const page = (await client.query("registry.view", { service: view.service, after })).value;
+    if (page.modRevision !== view.modRevision) return null;
+    view.instances.push(...page.instances);
+    // Entries, because a node may be called `__proto__`.
+    view.nodes = Object.fromEntries([...Object.entries(view.nodes), ...Object.entries(page.nodes)]);
+    after = page.after;
+  }
+  return view;
 }

@@ -3,6 +3,7 @@
  * marked as such.
  */
 import { HoldfastError } from "../../objects/errors.ts";
+import type { ServiceView } from "../../objects/model.ts";
 import type { Bindings } from "../request/bindings.ts";
 import { objectName } from "../request/datacenter.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
@@ -18,6 +19,7 @@ const NAMESPACES_MAX = 1000;
 const views = new Map<string, NamespaceViews>();
 
 export interface ResolvedEntry extends ResolvedView {
+  ageMs: number;
   /** Where answers made from the view are kept. */
   cached: CachedView;
 }
@@ -83,6 +85,16 @@ export class EdgeResolver implements Resolver {
     }
   }
 
+  /** What is kept, however old: for who asks the owner whether it still holds. */
+  last(namespace: string, service: string, datacenter?: string): CachedView | undefined {
+    return viewsOf(objectName(this.#env, namespace, datacenter)).cache.get(service, Date.now());
+  }
+
+  /** Keeps a whole view that somebody else has read from the owner. */
+  keep(namespace: string, view: ServiceView, datacenter?: string): CachedView {
+    return viewsOf(objectName(this.#env, namespace, datacenter)).keep(view);
+  }
+
   #client(namespace: string, datacenter: string | undefined): NamespaceClient {
     return new NamespaceClient(this.#env, namespace, datacenter);
   }
@@ -98,7 +110,7 @@ function viewsOf(name: string): NamespaceViews {
 }
 
 function entry(cached: CachedView, ageMs: number, stale: boolean): ResolvedEntry {
-  return { cached, view: cached.view, ageSeconds: Math.floor(ageMs / 1000), stale };
+  return { cached, view: cached.view, ageMs, ageSeconds: Math.floor(ageMs / 1000), stale };
 }
 
 function isOutage(error: unknown): boolean {

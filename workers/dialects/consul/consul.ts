@@ -11,10 +11,19 @@ import { assertNamespace, DEFAULT_NAMESPACE } from "../../request/namespace.ts";
 import { datacentersOf } from "../../request/datacenter.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import { EVERYTHING } from "./authorizer.ts";
+import { agentCheckRoutes } from "./agent-checks.ts";
+import { agentClusterRoutes } from "./agent-cluster.ts";
+import { agentInfoRoutes } from "./agent-info.ts";
+import { agentMaintenanceRoutes } from "./agent-maintenance.ts";
+import { agentRegisterRoutes } from "./agent-register.ts";
+import { agentViewRoutes } from "./agent-view.ts";
+import { catalogReadRoutes } from "./catalog/reads.ts";
+import { catalogWriteRoutes } from "./catalog/register.ts";
 import { coordinateRoutes } from "./coordinates.ts";
 import { datacenterRoutes } from "./datacenters.ts";
 import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
+import { healthRoutes } from "./health.ts";
 import { DEFAULT_NODE } from "./node-name.ts";
 import { operatorRoutes } from "./operator.ts";
 import { peeringRoutes } from "./peering.ts";
@@ -29,6 +38,15 @@ const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
 const routes = new RouteTable([
   ...statusRoutes,
   ...datacenterRoutes,
+  ...agentInfoRoutes,
+  ...agentClusterRoutes,
+  ...agentViewRoutes,
+  ...agentRegisterRoutes,
+  ...agentCheckRoutes,
+  ...agentMaintenanceRoutes,
+  ...catalogReadRoutes,
+  ...catalogWriteRoutes,
+  ...healthRoutes,
   ...queryRoutes,
   ...coordinateRoutes,
   ...operatorRoutes,

@@ -16,6 +16,7 @@ import type { Caller } from "../../../objects/model.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
 import { readBody } from "../../request/body.ts";
 import type { Bindings } from "../../request/bindings.ts";
+import { datacentersOf } from "../../request/datacenter.ts";
 import { NamespaceClient } from "../../request/namespace-client.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import type { Access, ConsulAuthorizer, Resource } from "./authorizer.ts";
@@ -75,6 +76,14 @@ export class Exchange {
 
   get method(): string {
     return this.request.method;
+  }
+
+  /** The same request to another datacenter, as its body may ask; empty = the one it is in. */
+  at(datacenter: string): Exchange {
+    if (datacenter === "" || datacenter === this.datacenter) return this;
+    if (!datacentersOf(this.env).names.includes(datacenter)) throw new ConsulError(500, "No path to datacenter");
+    const { request, path, params, env, resolver, caller, authorizer, namespace, node } = this;
+    return new Exchange({ request, path, params, env, resolver, caller, authorizer, namespace, datacenter, node });
   }
 
   /** The read's parameters; throws what is wrong with them. */

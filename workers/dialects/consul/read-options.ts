@@ -13,6 +13,8 @@ export interface ReadQuery {
   consistency: "default" | "consistent" | "stale";
   /** `?cached`: an answer from the edge's cache is welcome. */
   cached: boolean;
+  /** With `?stale`: an answer that is older is not wanted; null = any will do. */
+  maxStaleMs: number | null;
   /** Of `Cache-Control`, with `?cached`. */
   maxAgeSeconds: number | null;
 }
@@ -31,8 +33,9 @@ export function readQuery(params: URLSearchParams, headers: Headers, random: () 
   if (cached && isConsistent) {
     throw badRequest("Cannot specify ?cached with ?consistent, conflicting semantics.");
   }
-  const maxStale = params.get("max_stale");
-  if (maxStale !== null && maxStale !== "" && parseDuration(maxStale) === null) {
+  const maxStale = params.get("max_stale") ?? "";
+  const maxStaleMs = maxStale === "" ? null : parseDuration(maxStale);
+  if (maxStale !== "" && maxStaleMs === null) {
     throw badRequest(`Invalid max_stale value ${JSON.stringify(maxStale)}`);
   }
   return {
@@ -40,6 +43,8 @@ export function readQuery(params: URLSearchParams, headers: Headers, random: () 
     waitMs: waitOf(params, random),
     consistency: isStale ? "stale" : isConsistent ? "consistent" : "default",
     cached,
+    // Consul takes zero for none.
+    maxStaleMs: isStale && maxStaleMs !== null && maxStaleMs > 0 ? maxStaleMs : null,
     maxAgeSeconds: cached ? maxAgeOf(headers.get("cache-control")) : null,
   };
 }

@@ -1,0 +1,84 @@
+/** Lists that come in pages, whole. */
+import type { RegisteredInstance, RegisteredNode } from "../../../../objects/model.ts";
+import type { NodePage } from "../../../../objects/registry/nodes.ts";
+import type {
+  CheckPage,
+  InstancePage,
+  OwnedCheck,
+  ServiceList,
+  ServiceSummary,
+} from "../../../../objects/registry/views.ts";
+import type { HealthStatus } from "../../../../objects/model.ts";
+import type { Exchange } from "../exchange.ts";
+
+/** The pages after the first. */
+async function* following<P extends { after: unknown }>(
+  first: P,
+  next: (after: NonNullable<P["after"]>) => Promise<P>,
+): AsyncGenerator<P> {
+  for (let page = first; ;) {
+    yield page;
+    if (page.after === null || page.after === undefined) return;
+    page = await next(page.after as NonNullable<P["after"]>);
+  }
+}
+
+export async function nodesFrom({ client }: Exchange, first: NodePage): Promise<RegisteredNode[]> {
+  const nodes: RegisteredNode[] = [];
+  const pages = following(first, async (after) => (await client.query("nodes.list", { after })).value);
+  for await (const page of pages) nodes.push(...page.nodes);
+  return nodes;
+}
+
+export async function allNodes(exchange: Exchange): Promise<RegisteredNode[]> {
+  return nodesFrom(exchange, (await exchange.client.query("nodes.list", {})).value);
+}
+
+export async function servicesFrom({ client }: Exchange, first: ServiceList): Promise<ServiceSummary[]> {
+  const services: ServiceSummary[] = [];
+  const pages = following(first, async (after) => (await client.query("registry.services", { after })).value);
+  for await (const page of pages) services.push(...page.services);
+  return services;
+}
+
+export async function checksFrom(
+  { client }: Exchange,
+  first: CheckPage,
+  status: HealthStatus | undefined,
+): Promise<OwnedCheck[]> {
+  const checks: OwnedCheck[] = [];
+  const pages = following(first, async (after) => (await client.query("registry.checks", { after, status })).value);
+  for await (const page of pages) checks.push(...page.checks);
+  return checks;
+}
+
+export interface Instances {
+  instances: RegisteredInstance[];
+  /** By name in lower case. */
+  nodes: Record<string, RegisteredNode>;
+}
+
+export async function instancesFrom({ client }: Exchange, first: InstancePage): Promise<Instances> {
+  const instances: RegisteredInstance[] = [];
+  const nodes = new Map<string, RegisteredNode>();
+  const pages = following(first, async (after) => (await client.query("registry.instances", { after })).value);
+  for await (const page of pages) {
+    instances.push(...page.instances);
+    for (const [name, node] of Object.entries(page.nodes)) nodes.set(name, node);
+  }
+  return { instances, nodes: Object.fromEntries(nodes) };
+}
+
+/** The instances on a node; on the default one, those that named none as well. */
+export async function instancesOnNode(
+  { client }: Exchange,
+  name: string,
+  withNodeless: boolean,
+): Promise<RegisteredInstance[]> {
+  const found = (await client.query("nodes.instances", { name })).value.instances;
+  if (!withNodeless) return found;
+  const first = (await client.query("nodes.instances", { name: "" })).value;
+  const pages = following(first, async (after) => (await client.query("nodes.instances", { name: "", after })).value);
+  for await (const page of pages) found.push(...page.instances);
+  return found;
+}

@@ -1,0 +1,82 @@
+/**
+ * One service's view as a read asks for it, with the index that belongs to it.
+ *
+ * `?stale` and `?cached` are answered from this isolate's views, with their true age. Every other read asks the owner, but
+ * for no more than whether the view that is kept still holds: when it does, nothing is carried and nothing is encoded anew.
+ */
+import { keyAfter, utf8 } from "../../../objects/bytes.ts";
+import type { ServiceView } from "../../../objects/model.ts";
+import type { WatchRange } from "../../../objects/store/store.ts";
+import { datacenterOf } from "../../request/datacenter.ts";
+import { wholeView } from "../../resolver/namespace-views.ts";
+import type { CachedView } from "../../resolver/view-cache.ts";
+import type { Exchange } from "./exchange.ts";
+
+export interface ServiceRead {
+  view: ServiceView;
+  /** Where answers made from it may be kept; undefined when it is in no cache. */
+  cached: CachedView | undefined;
+  /** From the isolate's views, and vouched for: the same question has the same answer until the view changes. */
+  isCurrent: boolean;
+}
+
+/** A service without instances, as that of an unknown peer. */
+export const emptyView = (service: string): ServiceView => ({
+  service,
+  class: "balanced",
+  modRevision: 0,
+  revision: 0,
+  instances: [],
+  nodes: {},
+  selfPreservation: false,
+});
+
+export const serviceRange = (service: string): WatchRange => {
+  const key = utf8(service);
+  return { space: "service", from: key, to: keyAfter(key) };
+};
+
+/** The headers of the answer are told to the exchange. */
+export async function readService(exchange: Exchange, service: string): Promise<ServiceRead> {
+  const { query } = exchange;
+  const isFromCache = query.index === 0 && (query.consistency === "stale" || query.cached);
+  if (isFromCache) {
+    const read = await readCached(exchange, service);
+    if (read) return read;
+  }
+  const view = await readOwned(exchange, service);
+  exchange.tellConsistency();
+  if (query.cached) exchange.headers.set("x-cache", "MISS");
+  return view;
+}
+
+/** Null when it is older than the caller takes. */
+async function readCached(exchange: Exchange, service: string): Promise<ServiceRead | null> {
+  const { resolver, namespace, datacenter, query, headers } = exchange;
+  const hit = resolver.peek(namespace, service, datacenter);
+  const entry = hit ?? (await resolver.resolve(namespace, service, { datacenter }));
+  if (query.maxStaleMs !== null && entry.ageMs > query.maxStaleMs) return null;
+  exchange.tellIndex(entry.view.modRevision);
+  headers.set("x-consul-lastcontact", String(Math.ceil(entry.ageMs)));
+  if (entry.stale) headers.set("x-consul-knownleader", "false");
+  headers.set("x-consul-effective-consistency", "stale");
+  if (query.cached) {
+    headers.set("x-cache", hit ? "HIT" : "MISS");
+    if (hit) headers.set("age", String(entry.ageSeconds));
+  }
+  const isOwn = datacenter === datacenterOf(exchange.env);
+  return { view: entry.view, cached: entry.cached, isCurrent: isOwn && hit !== undefined && entry.ageMs === 0 };
+}
+
+async function readOwned(exchange: Exchange, service: string): Promise<ServiceRead> {
+  const { resolver, namespace, datacenter, client } = exchange;
+  const kept = resolver.last(namespace, service, datacenter);
+  const known = kept?.view.modRevision ?? -1;
+  const { value: page } = await exchange.read("registry.viewSince", { service, known }, [serviceRange(service)]);
+  if (page === null) return { view: kept!.view, cached: kept, isCurrent: false };
+  let view = await wholeView(client, page);
+  while (view === null) view = await wholeView(client, (await client.query("registry.view", { service })).value);
+  const cached = resolver.keep(namespace, view, datacenter);
+  // The cache may have a newer one already: then that is the answer.
+  return { view: cached.view, cached, isCurrent: false };
+}
