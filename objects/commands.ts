@@ -6,7 +6,12 @@
 import { listAudit, verifyAudit } from "./audit/audit.ts";
 import type { NodeCoordinate } from "./coordinates/coordinates.ts";
 import { coordinatesOf, listCoordinates, nearnessOf, updateCoordinates } from "./coordinates/coordinates.ts";
+import { detachHandlers, endSession } from "./endings.ts";
 import type { ErrorValue } from "./errors.ts";
+import type { FireInput } from "./events/events.ts";
+import { fire, listEvents } from "./events/events.ts";
+import type { KeysInput, ListInput, LockInput, SetInput } from "./kv/entries.ts";
+import { acquire, entryOf, listEntries, listKeys, release, setEntry } from "./kv/entries.ts";
 import type { DeleteInput, PutInput, RangeInput, TxnInput } from "./kv/kv.ts";
 import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
@@ -21,7 +26,6 @@ import { resolvePrincipal } from "./policy/principal.ts";
 import type { PageInput } from "./policy/records.ts";
 import * as roles from "./policy/roles.ts";
 import * as tokens from "./policy/tokens.ts";
-import { detachHandlers } from "./registry/lapse.ts";
 import { findNode, instancesOn, listNodes } from "./registry/nodes.ts";
 import type { CheckReport, InstanceName, InstancePatch } from "./registry/registry.ts";
 import {
@@ -53,10 +57,14 @@ import type { DeleteRuleInput, ListRulesInput, PutRuleInput, RuleName } from "./
 import { deleteRule, findRule, listRules, putRule, rulesAround } from "./rules/rules.ts";
 import type { Document } from "./settings/documents.ts";
 import { findDocument, putDocument } from "./settings/documents.ts";
+import type { SessionInput } from "./sessions/sessions.ts";
+import { createSession, describeSession, listSessions } from "./sessions/sessions.ts";
 import type { SettingsPatch } from "./settings/settings.ts";
 import { settingsOf, updateSettings } from "./settings/settings.ts";
 import type { Store } from "./store/store.ts";
-import type { Context, Txn } from "./store/txn.ts";
+import type { Context, KeyRange, RangeOptions, Space, StoredRecord, Txn } from "./store/txn.ts";
+import type { Operation, ReadOperation } from "./transactions/transactions.ts";
+import { readTogether, transact as transactAll } from "./transactions/transactions.ts";
 
 export const COMMANDS = {
   "registry.register": (txn: Txn, context: Context, input: InstanceSpec) => register(txn, context, input),
@@ -70,6 +78,15 @@ export const COMMANDS = {
   "kv.put": (txn: Txn, context: Context, input: PutInput) => put(txn, context, input),
   "kv.delete": (txn: Txn, context: Context, input: DeleteInput) => remove(txn, context, input),
   "kv.txn": (txn: Txn, context: Context, input: TxnInput) => transact(txn, context, input),
+  "kv.set": (txn: Txn, _context: Context, input: SetInput) => setEntry(txn, input),
+  "kv.acquire": (txn: Txn, context: Context, input: LockInput) => acquire(txn, context, input),
+  "kv.release": (txn: Txn, _context: Context, input: LockInput) => release(txn, input),
+  "transaction.run": (txn: Txn, context: Context, input: Operation[]) => transactAll(txn, context, input),
+  "session.create": (txn: Txn, context: Context, input: SessionInput) => createSession(txn, context, input),
+  "session.destroy": (txn: Txn, context: Context, { id }: { id: string }) => ({
+    existed: endSession(txn, context, id),
+  }),
+  "event.fire": (txn: Txn, context: Context, input: FireInput) => fire(txn, context, input),
   "leases.grant": (txn: Txn, context: Context, input: GrantInput) => grantLease(txn, context, input),
   "leases.revoke": (txn: Txn, context: Context, input: { id: string }) =>
     revokeLease(txn, context, input.id, detachHandlers),
@@ -117,6 +134,7 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
   "registry.deregisterService",
   "kv.delete",
   "leases.revoke",
+  "session.destroy",
   "lookup.delete",
   "settings.update",
   "policy.delete",
@@ -134,6 +152,16 @@ export interface QueryContext {
   selfPreservation: boolean;
   now: number;
 }
+
+/** Pages of one listing are all read at the revision of the first. */
+interface AtRevision {
+  revision?: number | undefined;
+}
+
+const rangesAt =
+  (store: Store, revision: number) =>
+  (space: Space, range: KeyRange, options: RangeOptions): StoredRecord[] =>
+    store.rangeAt(space, range, revision, options);
 
 export const QUERIES = {
   /** For who wants to know only whether something changed. */
@@ -165,6 +193,20 @@ export const QUERIES = {
     const { revision = store.revision } = input;
     return rangeOf(input, (range, options) => store.rangeAt(KV, range, revision, options));
   },
+  "kv.entry": ({ store }: QueryContext, { key }: { key: Uint8Array }) => entryOf(store, key),
+  "kv.entries": ({ store }: QueryContext, input: ListInput & AtRevision) => {
+    const { revision = store.revision } = input;
+    return { ...listEntries(input, rangesAt(store, revision)), revision };
+  },
+  "kv.keys": ({ store }: QueryContext, input: KeysInput & AtRevision) => {
+    const { revision = store.revision } = input;
+    return { ...listKeys(input, rangesAt(store, revision)), revision };
+  },
+  "transaction.read": ({ store }: QueryContext, input: ReadOperation[]) => readTogether(store, input),
+  "session.get": ({ store }: QueryContext, input: { id: string }) => describeSession(store, input),
+  "session.list": ({ store }: QueryContext, input: PageInput & { node?: string | undefined }) =>
+    listSessions(store, input),
+  "event.list": ({ store }: QueryContext, input: { name?: string | undefined }) => listEvents(store, input),
   "leases.get": ({ store, deadlines, now }: QueryContext, { id }: { id: string }) =>
     describeLease(store, deadlines, now, id),
   "leases.list": ({ store }: QueryContext, { after = null }: { after?: string | null }) => {

@@ -9,16 +9,18 @@
  */
 import type { Call, CommandName, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
 import { COMMANDS, QUERIES, SHRINKING } from "./commands.ts";
+import { follow, lapse } from "./endings.ts";
 import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
+import { LOCK_DELAY, lockDelayTimer, lockDelayTimerKey } from "./kv/lock-delay.ts";
 import { packCheckpoint, unpackCheckpoint } from "./leases/checkpoint.ts";
 import type { Deadline, Timer } from "./leases/deadlines.ts";
 import { Deadlines } from "./leases/deadlines.ts";
-import { leaseSpace, leaseTimer, leaseTimerKey, noLease, revokeLease } from "./leases/leases.ts";
+import { leaseSpace, leaseTimer, leaseTimerKey, noLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
 import { isPulled } from "./model.ts";
-import { detachHandlers, lapse } from "./registry/lapse.ts";
+import type { Stored } from "./policy/records.ts";
 import type { CheckReport, InstanceName } from "./registry/registry.ts";
 import { markSuspect, report } from "./registry/registry.ts";
 import type { CheckSubject } from "./registry/spaces.ts";
@@ -26,6 +28,8 @@ import { instanceSpace, nodeSpace, nodeSubject } from "./registry/spaces.ts";
 import { checkTimerKey, checkTimers, instanceTimerKey, instanceTimers, subjectOf } from "./registry/timers.ts";
 import type { Checked } from "./registry/write.ts";
 import { checksOf, tasksOf } from "./registry/write.ts";
+import type { Session } from "./sessions/sessions.ts";
+import { requireSession, sessionSpace, sessionTimer, sessionTimerKey } from "./sessions/sessions.ts";
 import type { NamespaceSettings } from "./settings/settings.ts";
 import { settingsOf, settingsSpace } from "./settings/settings.ts";
 import type { Commit } from "./store/backend.ts";
@@ -33,7 +37,7 @@ import type { Checksum, SqlDatabase } from "./store/sqlite.sql.ts";
 import { SqliteBackend } from "./store/sqlite.sql.ts";
 import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
 import { Store } from "./store/store.ts";
-import type { Context, Txn } from "./store/txn.ts";
+import type { Context, KeyRange, Txn } from "./store/txn.ts";
 import { JsonSpace } from "./store/txn.ts";
 
 export interface CorePorts {
@@ -218,6 +222,14 @@ export class Core {
     return { id, ttlMs: entry.ttlMs };
   }
 
+  /** Renews a session in memory, if it has a time to live. Codes: `not_found`. */
+  renewSession(id: string, now: number): Stored<Session> {
+    this.settle(now);
+    const session = requireSession(this.store, id);
+    if (this.deadlines.renew(sessionTimerKey(id), now)) this.#soil(now);
+    return session;
+  }
+
   /** Removes what has lapsed, a slice at a time. Call again while it answers true: more is due. */
   settle(now: number): boolean {
     if (this.#revived.size > 0) this.#batch(now, () => this.#clearSuspects(now));
@@ -309,6 +321,8 @@ export class Core {
     for (const record of leaseSpace.under(this.store, [])) {
       this.deadlines.set(leaseTimer(leaseSpace.parts(record.key)[0]!, leaseSpace.decode(record)));
     }
+    for (const record of sessionSpace.under(this.store, [])) this.#trackSession(sessionSpace.decode(record));
+    for (const record of this.store.range(LOCK_DELAY, EVERYTHING)) this.deadlines.set(lockDelayTimer(record));
     let after: Uint8Array | undefined;
     for (;;) {
       const records = instanceSpace.under(this.store, [], { limit: 1000, ...(after && { after }) });
@@ -354,7 +368,11 @@ export class Core {
     act: (txn: Txn, context: Context) => T,
   ): T {
     const context: Context = { now, caller, random: (length) => this.#ports.random(length) };
-    const { value, commit } = this.store.run({ command, requestId }, context, (txn) => act(txn, context));
+    const { value, commit } = this.store.run({ command, requestId }, context, (txn) => {
+      const answer = act(txn, context);
+      follow(txn, context, txn.changes());
+      return answer;
+    });
     if (commit) this.#commits.push(commit);
     return value;
   }
@@ -374,6 +392,12 @@ export class Core {
           const id = leaseSpace.parts(key)[0]!;
           if (after) this.deadlines.set(leaseTimer(id, leaseSpace.decode(after)));
           else this.deadlines.remove(leaseTimerKey(id));
+        } else if (space === sessionSpace.name) {
+          if (after) this.#trackSession(sessionSpace.decode(after));
+          else this.deadlines.remove(sessionTimerKey(sessionSpace.parts(key)[0]!));
+        } else if (space === LOCK_DELAY) {
+          if (after) this.deadlines.set(lockDelayTimer(after));
+          else this.deadlines.remove(lockDelayTimerKey(key));
         } else if (space === settingsSpace.name) {
           this.#settings = settingsOf(this.store);
         }
@@ -413,6 +437,11 @@ export class Core {
       after ? checkTimers(subject, after.checks) : [],
     );
     this.#trackChecks(subject, before, after);
+  }
+
+  #trackSession(session: Session): void {
+    const timer = sessionTimer(session);
+    if (timer) this.deadlines.set(timer);
   }
 
   #trackTimers(before: Timer[], after: Timer[]): void {
@@ -487,10 +516,7 @@ export class Core {
     const lapsed = this.#spare(due, now);
     if (lapsed.length === 0) return;
     this.#commit("leases.expire", SYSTEM, undefined, now, (txn, context) => {
-      for (const entry of lapsed) {
-        if (entry.kind !== "lease") lapse(txn, context, entry);
-        else expireLease(txn, context, entry);
-      }
+      for (const entry of lapsed) lapse(txn, context, entry);
     });
     // What no record stands behind any more goes all the same.
     for (const { key } of lapsed) this.deadlines.remove(key);
@@ -559,13 +585,9 @@ const restoredSpace = new JsonSpace<{ namespace: string; revision: number }>("re
 /** How often a suspect is looked at again, at most. */
 const SUSPECT_LOOK_MS = 5000;
 const NOTHING = new Uint8Array();
+const EVERYTHING: KeyRange = { from: NOTHING, to: null };
 
 function nameOf(timerKey: string): InstanceName {
   const { service, id } = subjectOf(timerKey);
   return { service, id };
-}
-
-function expireLease(txn: Txn, context: Context, { key }: Deadline): void {
-  const id = key.slice(leaseTimerKey("").length);
-  if (leaseSpace.get(txn, id)) revokeLease(txn, context, id, detachHandlers);
 }

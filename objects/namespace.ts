@@ -21,6 +21,8 @@ import type { Prober } from "./prober.ts";
 import { PROBES_MAX } from "./probing/plan.ts";
 import type { ProbeList, ProbeResult } from "./probing/plan.ts";
 import { pulledChecks } from "./registry/views.ts";
+import type { Stored } from "./policy/records.ts";
+import type { Session } from "./sessions/sessions.ts";
 import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
 import { sha256Short, SHORT_MAX } from "./store/sha256.ts";
 import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
@@ -175,6 +177,14 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     });
   }
 
+  async renewSession(id: string): Promise<Outcome<Stored<Session>>> {
+    if (this.#isDue()) await this.#turn(false);
+    return this.#answer(() => {
+      this.#counts.renewals++;
+      return this.#core.renewSession(id, this.#now());
+    });
+  }
+
   /** Events after a revision; with `waitMs`, waits so long for the first. No event: the revision says how far was looked. */
   async changes(input: ChangesInput, waitMs = 0): Promise<Outcome<Changes>> {
     const until = this.#now() + Math.min(waitMs, WAIT_MAX_MS);
@@ -233,7 +243,9 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   }
 
   /** A part of a snapshot; the first call fixes its revision, and the history it needs is kept while parts are asked for. */
-  async snapshotPage(cursor: { revision: number; after: SnapshotCursor | null } | null): Promise<Outcome<SnapshotPart>> {
+  async snapshotPage(
+    cursor: { revision: number; after: SnapshotCursor | null } | null,
+  ): Promise<Outcome<SnapshotPart>> {
     if (cursor === null && this.#isDue()) await this.#turn(false);
     return this.#answer(() => {
       const revision = cursor?.revision ?? this.#core.revision;

@@ -9,6 +9,7 @@ import { HoldfastError, invalid } from "../errors.ts";
 import { requireLease } from "../leases/leases.ts";
 import type { Context, KeyRange, Reader, StoredRecord, Txn } from "../store/txn.ts";
 import { inRange, KEY_BYTES_MAX } from "../store/txn.ts";
+import { dropAttributes, dropAttributesIn } from "./attributes.ts";
 
 export const KV = "kv";
 /** Operations of one transaction, nested ones included (etcd's default). */
@@ -51,24 +52,33 @@ export interface DeleteInput {
   to?: Uint8Array | null | undefined;
   cas?: number | undefined;
   previous?: boolean | undefined;
+  /** Of a range: only as many as one commit takes well; call again while there are `more`. */
+  partly?: boolean | undefined;
 }
 
 export interface DeleteResult {
   deleted: number;
   previous: StoredRecord[];
+  /** There are more keys in the range. */
+  more: boolean;
 }
 
 /** Codes: `conflict`, `too_large`. */
-export function remove(txn: Txn, _context: Context, { key, to, cas, previous }: DeleteInput): DeleteResult {
+export function remove(txn: Txn, _context: Context, { key, to, cas, previous, partly }: DeleteInput): DeleteResult {
   if (to === undefined) {
     assertKey(key);
     const before = txn.get(KV, key);
     assertCas(before, cas);
-    if (!before) return { deleted: 0, previous: [] };
-    txn.delete(KV, key);
-    return { deleted: 1, previous: previous ? [before] : [] };
+    if (!before) return { deleted: 0, previous: [], more: false };
+    deleteKey(txn, key);
+    return { deleted: 1, previous: previous ? [before] : [], more: false };
   }
   if (cas !== undefined) throw invalid("cas", "is for a single key");
+  if (partly) {
+    const { records, more } = rangeOf({ key, to }, (range, options) => txn.range(KV, range, options));
+    for (const record of records) deleteKey(txn, record.key);
+    return { deleted: records.length, previous: previous ? records : [], more };
+  }
   const records = txn.range(KV, { from: key, to }, { limit: DELETE_MAX + 1 });
   if (records.length > DELETE_MAX) {
     throw new HoldfastError("too_large", `more than ${DELETE_MAX} keys: delete them in smaller ranges`, {
@@ -76,7 +86,14 @@ export function remove(txn: Txn, _context: Context, { key, to, cas, previous }: 
     });
   }
   for (const record of records) txn.delete(KV, record.key);
-  return { deleted: records.length, previous: previous ? records : [] };
+  if (records.length > 0) dropAttributesIn(txn, { from: key, to });
+  return { deleted: records.length, previous: previous ? records : [], more: false };
+}
+
+/** A key with all that it has. */
+export function deleteKey(txn: Txn, key: Uint8Array): void {
+  txn.delete(KV, key);
+  dropAttributes(txn, key);
 }
 
 export interface RangeInput {
@@ -287,7 +304,7 @@ function writesOf(operations: TxnOperation[]): Writes {
   return all;
 }
 
-function assertKey(key: Uint8Array): void {
+export function assertKey(key: Uint8Array): void {
   if (!(key instanceof Uint8Array)) throw invalid("key", "must be bytes");
   if (key.length === 0) throw invalid("key", "must not be empty");
   if (key.length > KEY_BYTES_MAX) {

@@ -10,12 +10,16 @@
 export type TimerKind =
   /** A lease of its own, with records attached to it. */
   | "lease"
+  /** A session, with the keys it holds. */
+  | "session"
   /** An instance's time to live. */
   | "instance"
   /** A pushed check's time to live. */
   | "check"
   /** An instance that has been critical for too long; not renewable. */
-  | "deregister";
+  | "deregister"
+  /** The pause after the holder of a key was lost; not renewable. */
+  | "lockDelay";
 
 /** A deadline as the records tell it: the least that was promised. */
 export interface Timer {
@@ -44,7 +48,14 @@ export const EXTENSIONS_MAX = 3;
 export class Deadlines {
   readonly #byKey = new Map<string, Deadline>();
   #heap: Deadline[] = [];
-  readonly #counts: Record<TimerKind, number> = { lease: 0, instance: 0, check: 0, deregister: 0 };
+  readonly #counts: Record<TimerKind, number> = {
+    lease: 0,
+    session: 0,
+    instance: 0,
+    check: 0,
+    deregister: 0,
+    lockDelay: 0,
+  };
 
   get size(): number {
     return this.#byKey.size;
@@ -211,5 +222,5 @@ export class Deadlines {
 }
 
 export function isRenewable(kind: TimerKind): boolean {
-  return kind !== "deregister";
+  return kind !== "deregister" && kind !== "lockDelay";
 }

@@ -81,7 +81,10 @@ export function describeLease(reader: Reader, deadlines: Deadlines, nowAt: numbe
   return { id, ttlMs, grantedAt, remainingMs: Math.max(0, deadlineAt - nowAt), attached: reader.leased(id) };
 }
 
-export const leaseTimerKey = (id: string): string => `lease\0${id}`;
+const TIMER = "lease\0";
+
+export const leaseTimerKey = (id: string): string => TIMER + id;
+export const leaseOf = (timerKey: string): string => timerKey.slice(TIMER.length);
 
 export function leaseTimer(id: string, { ttlMs, grantedAt }: LeaseRecord): Timer {
   return { key: leaseTimerKey(id), kind: "lease", ttlMs, sinceAt: grantedAt };

@@ -87,7 +87,7 @@ export class Store implements Reader {
   }
 
   /** Runs one command. What it throws leaves no trace; a repeated request id answers the first result. */
-  run<T>(call: CommandCall, context: Context, command: (txn: Txn) => T): CommandResult<T> {
+  run<T>(call: CommandCall, context: Context, command: (txn: OverlayTxn) => T): CommandResult<T> {
     const requestKey = call.requestId === undefined ? null : `${context.caller.principal}\0${call.requestId}`;
     if (requestKey !== null) {
       const earlier = this.#backend.replayOf(requestKey);

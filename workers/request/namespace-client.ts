@@ -25,6 +25,8 @@ import type {
   ReadOptions,
   SnapshotPart,
 } from "../../objects/namespace.ts";
+import type { Stored } from "../../objects/policy/records.ts";
+import type { Session } from "../../objects/sessions/sessions.ts";
 import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.ts";
 import { gateOf } from "./admission.ts";
 import type { Gate } from "./admission.ts";
@@ -93,6 +95,10 @@ export class NamespaceClient {
 
   renewLease(id: string): Promise<Answer<{ id: string; ttlMs: number }>> {
     return this.#admitted(() => this.#call((stub) => stub.renewLease(id), true));
+  }
+
+  renewSession(id: string): Promise<Answer<Stored<Session>>> {
+    return this.#admitted(() => this.#call((stub) => stub.renewSession(id), true));
   }
 
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */

@@ -1,0 +1,53 @@
+/**
+ * What ends with what. Rooms do not know each other; here is put together what goes with a lease, with a session, and when
+ * a deadline has passed.
+ */
+import { deleteKey } from "./kv/kv.ts";
+import { endLockDelay } from "./kv/lock-delay.ts";
+import type { Deadline } from "./leases/deadlines.ts";
+import type { DetachHandlers } from "./leases/leases.ts";
+import { leaseOf, leaseSpace, revokeLease } from "./leases/leases.ts";
+import { deleteLookupsOf } from "./lookups/lookups.ts";
+import * as registry from "./registry/lapse.ts";
+import type { SessionFollower } from "./sessions/ending.ts";
+import * as sessions from "./sessions/ending.ts";
+import { sessionOf } from "./sessions/sessions.ts";
+import type { Change, Context, Txn } from "./store/txn.ts";
+
+/** How records that hang on a lease go with it. */
+export const detachHandlers: DetachHandlers = {
+  ...registry.detachHandlers,
+  kv: (txn, _context, key) => deleteKey(txn, key),
+};
+
+const sessionFollowers: readonly SessionFollower[] = [deleteLookupsOf];
+
+export const endSession = (txn: Txn, context: Context, id: string): boolean =>
+  sessions.endSession(txn, context, id, sessionFollowers);
+
+/** Applies a deadline that has passed. */
+export function lapse(txn: Txn, context: Context, deadline: Deadline): void {
+  const { kind, key } = deadline;
+  switch (kind) {
+    case "lease": {
+      const id = leaseOf(key);
+      if (leaseSpace.get(txn, id)) revokeLease(txn, context, id, detachHandlers);
+      return;
+    }
+    case "session":
+      endSession(txn, context, sessionOf(key));
+      return;
+    case "lockDelay":
+      endLockDelay(txn, key);
+      return;
+    case "instance":
+    case "check":
+    case "deregister":
+      registry.lapse(txn, context, deadline);
+  }
+}
+
+/** What follows, in the same commit, from what a command has changed. */
+export function follow(txn: Txn, context: Context, changes: readonly Change[]): void {
+  sessions.endUnbound(txn, context, changes, sessionFollowers);
+}

@@ -1,0 +1,134 @@
+/**
+ * Changes of keys and of the registry as one: all of them, or none; with reads of both between them.
+ *
+ * Every operation is tried, so that the answer tells all that fail, each with its place and why.
+ */
+import { HoldfastError, invalid } from "../errors.ts";
+import type { ErrorValue } from "../errors.ts";
+import type { KeyEntry } from "../kv/entries.ts";
+import type { KeyRead, KeyWrite } from "../kv/operations.ts";
+import { readKeys, writeKeys } from "../kv/operations.ts";
+import { RANGE_BYTES_MAX, TXN_OPERATIONS_MAX } from "../kv/kv.ts";
+import type { RegisteredInstance, RegisteredNode } from "../model.ts";
+import { findNode } from "../registry/nodes.ts";
+import type { RegistryStep, StepResult } from "../registry/steps.ts";
+import { applyStep, instancesNamed } from "../registry/steps.ts";
+import type { OwnedCheck } from "../registry/views.ts";
+import { checksNamed } from "../registry/views.ts";
+import type { Context, Reader, Txn } from "../store/txn.ts";
+import { OverlayTxn } from "../store/txn.ts";
+
+export type RegistryRead =
+  /** By name or id. */
+  | { type: "node.get"; name: string }
+  | { type: "instance.get"; node: string; id: string }
+  | { type: "check.get"; node: string; check: string };
+
+export type ReadOperation = KeyRead | RegistryRead;
+export type Operation = KeyWrite | RegistryStep | ReadOperation;
+
+/** What one operation wrote or read. */
+export interface OperationResult {
+  keys?: KeyEntry[];
+  step?: StepResult;
+  node?: RegisteredNode;
+  instance?: RegisteredInstance;
+  check?: OwnedCheck;
+}
+
+export interface Failure {
+  /** The operation's place. */
+  index: number;
+  error: ErrorValue;
+}
+
+export interface Transacted {
+  /** One for each operation; empty when there are failures. */
+  results: OperationResult[];
+  /** When there are any, nothing has happened. */
+  failures: Failure[];
+}
+
+/** Codes: `invalid_argument`; what single operations throw is told as their failure. */
+export function transact(txn: Txn, context: Context, operations: Operation[]): Transacted {
+  const attempt = new OverlayTxn(txn, txn.revision);
+  const outcome = tryAll(operations, (operation) => apply(attempt, context, operation));
+  if (outcome.failures.length > 0) return outcome;
+  for (const { space, key, after } of attempt.changes()) {
+    if (after) txn.put(space, key, after.value, after.lease);
+    else txn.delete(space, key);
+  }
+  return outcome;
+}
+
+/** The same for operations that change nothing. */
+export function readTogether(reader: Reader, operations: ReadOperation[]): Transacted {
+  return tryAll(operations, (operation) => read(reader, operation));
+}
+
+function tryAll<O>(operations: O[], act: (operation: O) => OperationResult): Transacted {
+  if (operations.length > TXN_OPERATIONS_MAX) {
+    throw invalid("operations", `must have at most ${TXN_OPERATIONS_MAX} entries`);
+  }
+  const results: OperationResult[] = [];
+  const failures: Failure[] = [];
+  let bytes = 0;
+  for (const [index, operation] of operations.entries()) {
+    try {
+      const result = act(operation);
+      for (const { key, value } of result.keys ?? []) bytes += key.length + value.length;
+      if (bytes > RANGE_BYTES_MAX) throw new HoldfastError("too_large", "more than one answer carries");
+      results.push(result);
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      failures.push({ index, error: error.toValue() });
+    }
+  }
+  return failures.length > 0 ? { results: [], failures } : { results, failures };
+}
+
+function apply(txn: Txn, context: Context, operation: Operation): OperationResult {
+  switch (operation.type) {
+    case "key.set":
+    case "key.acquire":
+    case "key.release":
+    case "key.delete":
+    case "key.deleteTree":
+      return { keys: writeKeys(txn, context, operation) };
+    case "node.put":
+    case "node.ensure":
+    case "node.delete":
+    case "instance.put":
+    case "instance.delete":
+    case "check.put":
+    case "check.delete":
+    case "check.report":
+      return { step: applyStep(txn, context, operation) };
+    default:
+      return read(txn, operation);
+  }
+}
+
+function read(reader: Reader, operation: ReadOperation): OperationResult {
+  switch (operation.type) {
+    case "node.get": {
+      const node = findNode(reader, operation);
+      if (!node) throw absent("node");
+      return { node };
+    }
+    case "instance.get": {
+      const [instance] = instancesNamed(reader, operation.node, operation.id);
+      if (!instance) throw absent("instance");
+      return { instance };
+    }
+    case "check.get": {
+      const [check] = checksNamed(reader, operation);
+      if (!check) throw absent("check");
+      return { check };
+    }
+    default:
+      return { keys: readKeys(reader, operation) };
+  }
+}
+
+const absent = (what: string): HoldfastError => new HoldfastError("not_found", `there is no such ${what}`, { what });
