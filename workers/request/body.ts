@@ -12,7 +12,10 @@ export const JSON_DEPTH_MAX = 64;
 export const JSON_KEYS_MAX = 100_000;
 
 /** Codes: `too_large`, `invalid_argument` (the body broke off). */
-export async function readBody(request: Request, bytesMax = BODY_BYTES_MAX): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBody(
+  request: Request | Response,
+  bytesMax = BODY_BYTES_MAX,
+): Promise<Uint8Array<ArrayBuffer>> {
   const told = request.headers.get("content-length");
   if (told !== null && Number(told) > bytesMax) throw tooLarge(bytesMax);
   if (told !== null) {
@@ -49,7 +52,7 @@ export async function readBody(request: Request, bytesMax = BODY_BYTES_MAX): Pro
 }
 
 /** Codes: `invalid_argument`, `too_large`. An empty body is an empty object. */
-export async function readJson(request: Request, bytesMax = BODY_BYTES_MAX): Promise<unknown> {
+export async function readJson(request: Request | Response, bytesMax = BODY_BYTES_MAX): Promise<unknown> {
   const bytes = await readBody(request, bytesMax);
   if (bytes.length === 0) return {};
   let text: string;

@@ -25,15 +25,10 @@ export interface ConsulAuthorizer {
   readonly isManagement: boolean;
   readonly defaultPolicy: "allow" | "deny";
   allows(resource: Resource, access: Access, name: string): boolean;
+  /** Everything whose name begins so. */
+  allowsBelow(resource: Resource, access: Access, prefix: string): boolean;
+  /** Something, whatever its name. */
+  allowsAny(resource: Resource, access: Access): boolean;
   /** The text of a refusal. */
   denial(resource: Resource, access: Access, name: string): string;
 }
-
-/** The holder of the root token, and everybody in open mode. */
-export const EVERYTHING: ConsulAuthorizer = {
-  isKnown: true,
-  isManagement: true,
-  defaultPolicy: "deny",
-  allows: () => true,
-  denial: (resource, access, name) => `Permission denied: lacks permission '${resource}:${access}' on "${name}"`,
-};

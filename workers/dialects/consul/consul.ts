@@ -6,11 +6,13 @@
  */
 import { HoldfastError } from "../../../objects/errors.ts";
 import type { Bindings } from "../../request/bindings.ts";
-import { callerOf } from "../../request/caller.ts";
+import { identify } from "../../request/authorizer.ts";
 import { assertNamespace, DEFAULT_NAMESPACE } from "../../request/namespace.ts";
 import { datacentersOf } from "../../request/datacenter.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
-import { EVERYTHING } from "./authorizer.ts";
+import { PolicyAuthorizer } from "./acl/authorizer.ts";
+import { credentialOf } from "./acl/credential.ts";
+import { aclRoutes } from "./acl/endpoints.ts";
 import { agentCheckRoutes } from "./agent-checks.ts";
 import { agentClusterRoutes } from "./agent-cluster.ts";
 import { agentInfoRoutes } from "./agent-info.ts";
@@ -37,6 +39,7 @@ const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
 
 const routes = new RouteTable([
   ...statusRoutes,
+  ...aclRoutes,
   ...datacenterRoutes,
   ...agentInfoRoutes,
   ...agentClusterRoutes,
@@ -75,7 +78,7 @@ export async function handleConsul(request: Request, pathAndQuery: string, ports
       if (routes.isBareprefix(path)) return redirect(`${rawPath}/`, pathAndQuery, at);
       throw new ConsulError(404, "Invalid URL path: not a recognized HTTP API endpoint\n");
     }
-    exchange = exchangeOf(request, path, new URLSearchParams(at === -1 ? "" : pathAndQuery.slice(at)), ports);
+    exchange = await exchangeOf(request, path, new URLSearchParams(at === -1 ? "" : pathAndQuery.slice(at)), ports);
     response = await dispatch(found, exchange);
   } catch (error) {
     response = errorResponse(wordsOf(error));
@@ -83,18 +86,28 @@ export async function handleConsul(request: Request, pathAndQuery: string, ports
   return finish(response, exchange);
 }
 
-function exchangeOf(request: Request, path: string, params: URLSearchParams, ports: ConsulPorts): Exchange {
+async function exchangeOf(
+  request: Request,
+  path: string,
+  params: URLSearchParams,
+  ports: ConsulPorts,
+): Promise<Exchange> {
   const { env, resolver } = ports;
+  const namespace = namespaceOf(request, params, ports.namespace);
+  const datacenter = dataCenterNamed(params, env);
+  const credential = credentialOf(request.headers, params);
+  const target = { namespace, datacenter, dialect: "consul" };
+  const { caller, authorizer } = await identify(request, credential, env, target);
   return new Exchange({
     request,
     path,
     params,
     env,
     resolver,
-    caller: callerOf(request, env, "consul"),
-    authorizer: EVERYTHING,
-    namespace: namespaceOf(request, params, ports.namespace),
-    datacenter: dataCenterNamed(params, env),
+    caller,
+    authorizer: new PolicyAuthorizer(authorizer),
+    namespace,
+    datacenter,
     node: nodeOf(request),
   });
 }

@@ -46,7 +46,11 @@ describe("routing", () => {
     expect((await ask("/v1/status/peers?pretty")).text).toBe('[\n    "127.0.0.1:8300"\n]\n');
   });
 
-  test("without a token nothing is told", async () => {
-    expect(await ask("/v1/status/leader", { token: null })).toMatchObject({ status: 403 });
+  test("without a token only what needs no right is told, with an unknown one nothing", async () => {
+    expect(await ask("/v1/status/leader", { token: null })).toMatchObject({ status: 200 });
+    const denied = await ask("/v1/operator/raft/configuration", { token: null });
+    expect(denied.status).toBe(403);
+    expect(denied.text).toMatch(/^Permission denied: anonymous token lacks permission 'operator:read'/);
+    expect(await ask("/v1/status/leader", { token: "nobody's" })).toMatchObject({ status: 403, text: "ACL not found" });
   });
 });

@@ -12,6 +12,7 @@
 import type { Kind, Statement, Verb } from "../../../../objects/policy/statements.ts";
 import { nameOf, VERBS } from "../../../../objects/policy/statements.ts";
 import { refused } from "../errors.ts";
+import { quote } from "../filter/strconv.ts";
 import type { HclItem, HclObject, HclValue } from "./hcl.ts";
 import { HclError, parseHcl } from "./hcl.ts";
 
@@ -147,7 +148,7 @@ function assertRules({ named, plain }: Rules): void {
 function assertPlain(plain: Rules["plain"], resource: PlainResource): void {
   const policy = plain.get(resource) ?? "";
   if (policy !== "" && !isLevel(policy, false)) {
-    throw refused(`Invalid ${resource} policy: ${JSON.stringify(policy)}`);
+    throw refused(`Invalid ${resource} policy: ${quote(policy)}`);
   }
 }
 
@@ -164,8 +165,8 @@ function assertNamed(rule: NamedRule): void {
 /** As Go's `%#v` writes it. */
 function inGo({ resource, name, policy, intentions }: NamedRule): string {
   const [type, field, ...embedded] = NAMED[resource].go;
-  const parts = [`${field}:${JSON.stringify(name)}`, `Policy:${JSON.stringify(policy)}`];
-  if (resource === "service") parts.push(`Intentions:${JSON.stringify(intentions)}`);
+  const parts = [`${field}:${quote(name)}`, `Policy:${quote(policy)}`];
+  if (resource === "service") parts.push(`Intentions:${quote(intentions)}`);
   for (const name of embedded) parts.push(`${name}:acl.${name}{}`);
   return `&acl.${type}{${parts.join(", ")}}`;
 }

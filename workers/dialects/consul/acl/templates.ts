@@ -8,6 +8,7 @@
 import { MANAGEMENT_ID, READ_ONLY_ID } from "../../../../objects/policy/policies.ts";
 
 export interface Template {
+  id: string;
   name: string;
   description: string;
   /** JSON Schema of its variables; empty = it has none. */
@@ -33,24 +34,28 @@ export const NODE_TEMPLATE = "builtin/node";
 
 export const TEMPLATES: readonly Template[] = [
   {
+    id: "00000000-0000-0000-0000-000000000008",
     name: "builtin/api-gateway",
     description: "For an API gateway: register it, and discover what it routes to",
     schema: NAME_SCHEMA,
     rules: assignment("mesh", "read") + READ_CATALOG + block("service", NAME, "write"),
   },
   {
+    id: "00000000-0000-0000-0000-000000000005",
     name: "builtin/dns",
     description: "For answering DNS questions",
     schema: "",
     rules: READ_CATALOG + block("query_prefix", "", "read"),
   },
   {
+    id: "00000000-0000-0000-0000-000000000004",
     name: NODE_TEMPLATE,
     description: "For an agent: register its node, and discover services",
     schema: NAME_SCHEMA,
     rules: block("node", NAME, "write") + block("service_prefix", "", "read"),
   },
   {
+    id: "00000000-0000-0000-0000-000000000009",
     name: "builtin/nomad-client",
     description: "For a Nomad client: register services, read keys and the catalog",
     schema: "",
@@ -61,6 +66,7 @@ export const TEMPLATES: readonly Template[] = [
       block("key_prefix", "", "read"),
   },
   {
+    id: "00000000-0000-0000-0000-000000000006",
     name: "builtin/nomad-server",
     description: "For a Nomad server: register services, and make tokens for its tasks",
     schema: "",
@@ -71,6 +77,7 @@ export const TEMPLATES: readonly Template[] = [
       block("service_prefix", "", "write"),
   },
   {
+    id: "00000000-0000-0000-0000-000000000003",
     name: SERVICE_TEMPLATE,
     description: "For a service and its sidecar proxy: register them, and discover others",
     schema: NAME_SCHEMA,
