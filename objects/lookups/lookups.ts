@@ -7,11 +7,12 @@
  *
  * Refuses to know: how answers are sorted and shown, and who may ask.
  */
-import { keyAfter, utf8 } from "../bytes.ts";
+import { keyAfter } from "../bytes.ts";
 import { HoldfastError, invalid } from "../errors.ts";
 import type { Extra, Page, PageInput, Stored } from "../policy/records.ts";
 import { assertCas, assertExtra, assertId, freshId, pageOf, storedOf } from "../policy/records.ts";
 import { assertText, assertTextMap, assertWhole } from "../registry/limits.ts";
+import { requireSession } from "../sessions/sessions.ts";
 import type { Context, Reader, Txn } from "../store/txn.ts";
 import { JsonSpace } from "../store/txn.ts";
 import type { TemplateScope } from "./template.ts";
@@ -85,9 +86,6 @@ const templateSpace = new JsonSpace<string>("lookup_template");
 /** Session, id. */
 const sessionIndex = new JsonSpace<Record<never, never>>("lookup_session");
 
-/** Where sessions are records by their id. */
-const SESSION_SPACE = "session";
-
 export const LOOKUP_NAME_CHARACTERS_MAX = 255;
 const TEXT_CHARACTERS_MAX = 512;
 const LIST_MAX = 128;
@@ -108,9 +106,7 @@ export function putLookup(txn: Txn, context: Context, { id: wanted, cas, ...inpu
   assertCas(before, cas);
   const lookup = checked({ id, ...input });
   assertFree(txn, lookup);
-  if (lookup.session !== null && !txn.get(SESSION_SPACE, utf8(lookup.session))) {
-    throw new HoldfastError("not_found", `there is no session "${lookup.session}"`, { session: lookup.session });
-  }
+  if (lookup.session !== null) requireSession(txn, lookup.session);
   if (before && isSame(before, lookup)) return before;
   if (before) unindex(txn, before);
   lookupSpace.put(txn, [id], lookup);

@@ -158,8 +158,37 @@ describe("limits", () => {
   ])("%s", (field, input) => {
     expect(detailsOf(() => put(input))).toMatchObject({ field });
   });
+});
+
+describe("sessions", () => {
+  const session = (): string =>
+    world.run("session.create", {
+      name: "",
+      node: "alpha",
+      ensure: { name: "alpha", address: "192.0.2.1" },
+      behavior: "release",
+      lockDelayMs: 0,
+      ttlMs: null,
+      checks: [],
+    }).id;
 
   test("a session has to live", () => {
-    expect(codeOf(() => put(lookup("a", { session: "gone" })))).toBe("not_found");
+    expect(detailsOf(() => put(lookup("a", { session: "gone" })))).toMatchObject({ session: "gone" });
+  });
+
+  test("what is bound to one goes with it, and only that", () => {
+    const [one, two] = [session(), session()];
+    const bound = put(lookup("", { session: one }));
+    put(lookup("named", { session: one }));
+    const moved = put(lookup("moved", { session: one }));
+    put({ ...lookup("moved", { session: two }), id: moved.id });
+    world.run("session.destroy", { id: one });
+    expect(resolve(bound.id)).toBeNull();
+    expect(resolve("named")).toBeNull();
+    expect(resolve("moved")?.session).toBe(two);
+    // The name is free again.
+    expect(put(lookup("named")).session).toBeNull();
+    world.run("registry.apply", [{ type: "node.delete", name: "alpha" }]);
+    expect(resolve("moved")).toBeNull();
   });
 });

@@ -108,6 +108,24 @@ describe("execution", () => {
     });
   });
 
+  test("only what is in the mesh, by the query or by who executes it", async () => {
+    const register = (body: object) => edge.ask("/v1/agent/service/register", { method: "PUT", body });
+    await register({ Name: "shop", ID: "plain", Port: 1 });
+    await register({ Name: "shop", ID: "native", Port: 2, Connect: { Native: true } });
+    await register({
+      Kind: "connect-proxy",
+      Name: "any-name",
+      ID: "proxy",
+      Port: 3,
+      Proxy: { DestinationServiceName: "shop" },
+    });
+    await create({ Name: "shop", Service: { Service: "shop" } });
+    await create({ Name: "mesh", Service: { Service: "shop", Connect: true } });
+    expect(idsOf(await execute("shop"))).toEqual(["native", "plain"]);
+    expect(idsOf(await execute("shop", "?connect"))).toEqual(["native", "proxy"]);
+    expect(idsOf(await execute("mesh"))).toEqual(["native", "proxy"]);
+  });
+
   test("from the cache where that is welcome", async () => {
     await create({ Name: "web", Service: { Service: "web" } });
     await execute("web", "?cached");

@@ -2,6 +2,7 @@
  * The endpoints of the mesh for a service: the proxies that stand for it, and its instances that speak the mesh's protocol
  * themselves. Which proxies those are only their definitions tell, so all instances are looked through.
  */
+import type { RegisteredInstance } from "../../../../objects/model.ts";
 import type { WatchRange } from "../../../../objects/store/store.ts";
 import { badRequest } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
@@ -24,12 +25,14 @@ export async function meshEndpoints(exchange: Exchange, selection: Selection): P
   if (!exchange.allows("service", "read", service) || exchange.param("peer") !== "") return [];
   const { instances, nodes } = await instancesFrom(exchange, first);
   return instances
-    .filter((instance) => {
-      const extra = consulExtraOf(instance);
-      const isProxy = extra?.Kind === "connect-proxy" && extra.Proxy?.DestinationServiceName === service;
-      return isProxy || (instance.service === service && extra?.Connect?.Native === true);
-    })
+    .filter((instance) => isMeshEndpoint(instance, service))
     .filter((instance) => hasTags(instance, selection.tags))
     .map((instance) => ({ instance, node: nodeOf(instance, nodes, exchange) }))
     .filter(({ node }) => hasMeta(node, selection.nodeMeta));
+}
+
+export function isMeshEndpoint(instance: RegisteredInstance, service: string): boolean {
+  const extra = consulExtraOf(instance);
+  const isProxy = extra?.Kind === "connect-proxy" && extra.Proxy?.DestinationServiceName === service;
+  return isProxy || (instance.service === service && extra?.Connect?.Native === true);
 }

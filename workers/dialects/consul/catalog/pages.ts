@@ -58,7 +58,7 @@ export interface Instances {
   nodes: Record<string, RegisteredNode>;
 }
 
-export async function instancesFrom({ client }: Exchange, first: InstancePage): Promise<Instances> {
+export async function instancesFrom({ client }: Pick<Exchange, "client">, first: InstancePage): Promise<Instances> {
   const instances: RegisteredInstance[] = [];
   const nodes = new Map<string, RegisteredNode>();
   const pages = following(first, async (after) => (await client.query("registry.instances", { after })).value);

@@ -2,30 +2,37 @@
 import type { Lookup, LookupTarget } from "../../../../objects/lookups/lookups.ts";
 import type { RegisteredInstance, ServiceView } from "../../../../objects/model.ts";
 import { HoldfastError } from "../../../../objects/errors.ts";
+import { authorizerOf } from "../../../request/authorizer.ts";
 import { datacentersOf } from "../../../request/datacenter.ts";
 import { NamespaceClient } from "../../../request/namespace-client.ts";
 import { runLookup } from "../../../resolver/lookup.ts";
 import { readView } from "../../../resolver/namespace-views.ts";
 import type { Spot } from "../../../resolver/near.ts";
+import { PolicyAuthorizer } from "../acl/authorizer.ts";
+import type { ConsulAuthorizer } from "../authorizer.ts";
 import { nodeOf } from "../catalog/agent-node.ts";
+import { isMeshEndpoint } from "../catalog/mesh-endpoints.ts";
+import { instancesFrom } from "../catalog/pages.ts";
 import { healthEntry } from "../encode-health.ts";
 import { ConsulError, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { sortNear } from "../near.ts";
 import { emptyView } from "../service-view.ts";
 import { DEFAULT_NODE } from "../node-name.ts";
-import { dnsJson, queryJson } from "./definition.ts";
+import { dnsJson, queryJson, tokenOf } from "./definition.ts";
 
 export async function executeQuery(exchange: Exchange, name: string): Promise<Response> {
   const limit = limitOf(exchange.param("limit"));
   const lookup = await resolved(exchange, name);
   const target = { ...lookup.target, mesh: lookup.target.mesh || exchange.params.has("connect") };
   const views = new QueryViews(exchange);
+  const token = tokenOf(lookup);
+  const authorizer = token === "" ? exchange.authorizer : await authorizerFor(exchange, token);
   const near = exchange.param("near") || target.near;
   const found = await runLookup(target, limit, {
     find: (wanted, datacenter) => views.find(wanted, datacenter),
     datacenters: placesFrom(exchange),
-    isVisible: (instance) => isVisible(exchange, instance),
+    isVisible: (instance) => isVisible(exchange, authorizer, instance),
     // The node that has the caller's address is not looked for.
     sorted: (instances) => sortNear(exchange, near === "_ip" ? "" : near, instances, spotOf),
     random: Math.random,
@@ -69,14 +76,15 @@ class QueryViews {
     this.#exchange = exchange;
   }
 
-  async find({ service, peer }: LookupTarget, datacenter: string): Promise<ServiceView> {
+  async find({ service, peer, mesh }: LookupTarget, datacenter: string): Promise<ServiceView> {
     // There are no peers, so nothing is imported from them.
     if (peer !== "") return emptyView(service);
     const { env, namespace, resolver, query } = this.#exchange;
     const { consistency, cached } = query;
-    if (!cached && consistency !== "stale") {
+    if (mesh || (!cached && consistency !== "stale")) {
+      this.cacheState = "MISS";
       const client = new NamespaceClient(env, namespace, datacenter);
-      return readView(client, service, consistency === "consistent");
+      return mesh ? meshView(client, service) : readView(client, service, consistency === "consistent");
     }
     const kept = resolver.peek(namespace, service, datacenter);
     if (!kept) this.cacheState = "MISS";
@@ -86,8 +94,18 @@ class QueryViews {
   }
 }
 
-function isVisible(exchange: Exchange, { service, node }: RegisteredInstance): boolean {
-  const visible = exchange.allows("service", "read", service) && exchange.allows("node", "read", node || DEFAULT_NODE);
+async function meshView(client: NamespaceClient, service: string): Promise<ServiceView> {
+  const { instances, nodes } = await instancesFrom({ client }, (await client.query("registry.instances", {})).value);
+  return { ...emptyView(service), nodes, instances: instances.filter((instance) => isMeshEndpoint(instance, service)) };
+}
+
+/** Whoever made the query lends it a token. */
+async function authorizerFor({ env, namespace, datacenter }: Exchange, token: string): Promise<ConsulAuthorizer> {
+  return new PolicyAuthorizer(await authorizerOf(token, env, namespace, datacenter));
+}
+
+function isVisible(exchange: Exchange, by: ConsulAuthorizer, { service, node }: RegisteredInstance): boolean {
+  const visible = by.allows("service", "read", service) && by.allows("node", "read", node || DEFAULT_NODE);
   if (!visible) exchange.tellFiltered();
   return visible;
 }
