@@ -19,6 +19,10 @@ export function cleanOutput(text: string): string {
   return new TextDecoder().decode(bytes.subarray(0, end));
 }
 
+/** As a URL has it: IPv6 in brackets. */
+export const hostAndPort = (host: string, port: number): string =>
+  `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
+
 /** What went wrong, in words that stay the same while it keeps going wrong: the runtime numbers its internal errors. */
 export function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);

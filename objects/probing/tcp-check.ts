@@ -6,7 +6,7 @@
 import { resolveEgress } from "../egress.ts";
 import type { EgressPolicy } from "../egress.ts";
 import type { TcpCheck } from "../model.ts";
-import { cleanOutput, reasonOf, timeoutOf } from "./output.ts";
+import { cleanOutput, hostAndPort, reasonOf, timeoutOf } from "./output.ts";
 import type { RunResult } from "./verdict.ts";
 
 /** What is used of a socket. */
@@ -28,7 +28,7 @@ export async function runTcpCheck(
 ): Promise<RunResult> {
   const timeoutMs = timeoutOf(check.timeoutMs);
   const host = check.host === "" ? address : check.host;
-  const target = `TCP connect ${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${check.port}`;
+  const target = `TCP connect ${hostAndPort(host, check.port)}`;
   let connection: Connection | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
