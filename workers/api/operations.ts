@@ -1,6 +1,7 @@
 /** For operators: settings, the audit log, and how the namespace is doing. */
 import { z } from "@hono/zod-openapi";
 import type { NamespaceSettings } from "../../objects/settings/settings.ts";
+import { forgetAuthorizers } from "../request/authorizer.ts";
 import { isoTime, keyOutput, milliseconds } from "./convert.ts";
 import { REVISION_MAX, route, whole } from "./route.ts";
 import * as schema from "./schemas.ts";
@@ -29,13 +30,15 @@ export const operationRoutes = [
     body: schema.settings,
     response: schema.settings.required(),
     async handle({ client, body, options }) {
-      const { selfPreservation, history, audit } = body;
+      const { selfPreservation, history, audit, policy } = body;
       const patch = {
         selfPreservation: given({ ...selfPreservation }),
         history: given({ revisions: history?.revisions, ms: milliseconds(history?.seconds) }),
         audit: given({ entries: audit?.entries, ms: milliseconds(audit?.seconds) }),
+        policy: given({ ...policy }),
       };
       const { value, revision } = await client.execute("settings.update", patch, options);
+      forgetAuthorizers(client.namespace);
       return { value: settingsOutput(value), revision };
     },
   }),
@@ -95,10 +98,11 @@ function given<T extends object>(members: T): { [name in keyof T]?: Exclude<T[na
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }
 
-function settingsOutput({ selfPreservation, history, audit }: NamespaceSettings) {
+function settingsOutput({ selfPreservation, history, audit, policy }: NamespaceSettings) {
   return {
     selfPreservation,
     history: { revisions: history.revisions, seconds: history.ms / 1000 },
     audit: { entries: audit.entries, seconds: audit.ms / 1000 },
+    policy,
   };
 }

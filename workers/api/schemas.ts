@@ -246,6 +246,12 @@ export const settings = z.strictObject({
   selfPreservation: z.strictObject({ threshold: z.number(), minimum: z.number().int() }).partial().optional(),
   history: z.strictObject({ revisions: z.number().int(), seconds: z.number() }).partial().optional(),
   audit: z.strictObject({ entries: z.number().int(), seconds: z.number() }).partial().optional(),
+  policy: z
+    .strictObject({
+      default: z.enum(["allow", "deny"]).describe("What holds where no policy of a caller says anything"),
+    })
+    .partial()
+    .optional(),
 });
 
 export const problem = z

@@ -37,7 +37,7 @@ import { statusRoutes } from "./status.ts";
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
 
-const routes = new RouteTable([
+export const routes = new RouteTable([
   ...statusRoutes,
   ...aclRoutes,
   ...datacenterRoutes,

@@ -27,6 +27,10 @@ export class RouteTable {
     this.#prefixes = routes.filter(({ path }) => path.endsWith("/")).toSorted((a, b) => b.path.length - a.path.length);
   }
 
+  get routes(): Route[] {
+    return [...this.#exact.values(), ...this.#prefixes];
+  }
+
   find(path: string): Route | undefined {
     return this.#exact.get(path) ?? this.#prefixes.find((entry) => path.startsWith(entry.path));
   }

@@ -94,9 +94,8 @@ async function existing(exchange: Exchange): Promise<Stored> {
   return value;
 }
 
-/** One without a name is free to whoever has a token; to leave something without one takes a right. */
 function requireWrite(exchange: Exchange, { name, isTemplate }: { name: string; isTemplate: boolean }): void {
-  if (name !== "" || isTemplate || !exchange.authorizer.isKnown) exchange.require("query", "write", name);
+  if (name !== "" || isTemplate) exchange.require("query", "write", name);
 }
 
 function actionOf(rest: string): "execute" | "explain" | null {

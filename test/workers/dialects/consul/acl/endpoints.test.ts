@@ -342,6 +342,23 @@ describe("rights", () => {
     expect((await ask("/acl/policies", as(token.SecretID))).headers.get("x-consul-default-acl-policy")).toBe("deny");
   });
 
+  test("where no policy says anything are the namespace's default", async () => {
+    const team = (path: string, asked: Asked) => edge.ask(`/ns/allowing/v1${path}`, asked);
+    const token = (await team("/acl/token", { method: "PUT", body: {} })).json.SecretID;
+    const setting = { policy: { default: "allow" } };
+    const patched = await edge.api("/settings", { method: "PATCH", body: setting }, "allowing");
+    expect(patched.json).toMatchObject(setting);
+    for (const caller of [token, null]) {
+      const reply = await team("/acl/policies", as(caller));
+      expect(reply.status).toBe(200);
+      expect(reply.headers.get("x-consul-default-acl-policy")).toBe("allow");
+    }
+    await edge.api("/settings", { method: "PATCH", body: { policy: { default: "deny" } } }, "allowing");
+    expect((await team("/acl/policies", as(token))).status).toBe(403);
+    const wrong = await edge.api("/settings", { method: "PATCH", body: { policy: { default: "maybe" } } }, "allowing");
+    expect(wrong).toMatchObject({ status: 400, json: { field: "policy.default" } });
+  });
+
   test.each([
     [{ ServiceIdentities: [{ ServiceName: "" }] }, "Service identity is missing the service name field on this token"],
     [
