@@ -28,6 +28,7 @@ import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
 import { runNamed } from "./resolver/named.ts";
 import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
+import { nodesAt } from "./resolver/reverse.ts";
 
 export { Directory } from "../objects/directory.ts";
 export { Namespace } from "../objects/namespace.ts";
@@ -155,6 +156,7 @@ function dns(request: Request, env: Bindings, resolver: EdgeResolver, prefixed: 
     resolver,
     findNode: async (namespace, datacenter, name) =>
       (await new NamespaceClient(env, namespace, datacenter).query("nodes.get", { name })).value,
+    findNodesAt: (namespace, datacenter, address) => nodesAt(env, namespace, datacenter, address),
     runLookup: (namespace, datacenter, name) => runNamed(env, resolver, namespace, datacenter, name),
     zones: zonesOf(domainOf(env)),
     namespace: prefixed ?? DEFAULT_NAMESPACE,

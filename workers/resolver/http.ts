@@ -7,14 +7,13 @@ import { utf8 } from "../../objects/bytes.ts";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
 import { assertName } from "../../objects/registry/limits.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
+import { waitOf } from "../request/wait.ts";
 import { readResolveQuery, selectInstances, whole } from "./query.ts";
 import type { ResolvedEntry, EdgeResolver } from "./resolver.ts";
 import type { Rendered } from "./view-cache.ts";
 import { keepRendered } from "./view-cache.ts";
 
 const PARAMETERS = new Set(["healthy", "tag", "zone", "near", "pick", "consistency", "revision", "wait", "datacenter"]);
-const WAIT_DEFAULT_MS = 30_000;
-const WAIT_MAX_MS = 60_000;
 /** A query longer than this is not worth remembering. */
 const SEARCH_KEPT_MAX = 256;
 
@@ -75,7 +74,7 @@ async function resolveAfter(
   params: URLSearchParams,
 ): Promise<ResolvedEntry> {
   const since = whole(params, "revision", 0, Number.MAX_SAFE_INTEGER);
-  const waitMs = params.has("wait") ? duration(params.get("wait") ?? "") : WAIT_DEFAULT_MS;
+  const waitMs = waitOf(params.get("wait"));
   const from = utf8(service);
   const range = { space: "service", from, to: utf8(`${service}\0`) };
   try {
@@ -86,15 +85,4 @@ async function resolveAfter(
     if (!isGone) throw error;
   }
   return resolver.resolve(client.namespace, service, { consistency: "strong", datacenter: client.datacenter });
-}
-
-const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000 };
-
-/** `30s`, `500ms`, `1m`, or seconds. */
-function duration(text: string): number {
-  const match = /^(\d{1,6})(ms|s|m)?$/.exec(text);
-  if (!match) throw invalid("wait", "must be a duration such as 30s");
-  const ms = Number(match[1]) * UNIT_MS[match[2] ?? "s"]!;
-  if (ms > WAIT_MAX_MS) throw invalid("wait", `must be at most ${WAIT_MAX_MS / 1000}s`);
-  return ms;
 }

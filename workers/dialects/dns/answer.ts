@@ -12,9 +12,10 @@ import type { ResolvedView, Resolver } from "../../resolver/types.ts";
 import { EDE, toDnsError } from "./errors.ts";
 import { RCODE, decodeQuery, encodeError, encodeReply } from "./message.ts";
 import type { Query, Question, Rcode, Reply, Resource } from "./message.ts";
-import { asciiLower, findZone, readName } from "./names.ts";
+import { asciiLower, findZone, readName, readPointer } from "./names.ts";
 import type { Datacenters, Place, Reading, ZoneName } from "./names.ts";
-import { TYPE, nodeRecords, recordsOf, selectInstances } from "./records.ts";
+import { ANSWERS_MAX, TYPE, nodeRecords, recordsOf, selectInstances } from "./records.ts";
+import { nodeName } from "./targets.ts";
 import type { Zone } from "./zone.ts";
 
 /** A stored lookup carried out. */
@@ -32,6 +33,8 @@ export interface DnsDeps {
   resolver: Resolver;
   /** Null when there is no such node; names in any case. */
   findNode: (namespace: string, datacenter: string, node: string) => Promise<RegisteredNode | null>;
+  /** Names of the nodes that have this address. */
+  findNodesAt: (namespace: string, datacenter: string, address: string) => Promise<readonly string[]>;
   /** Null when there is no such lookup; names in any case. */
   runLookup: (namespace: string, datacenter: string, name: string) => Promise<LookedUp | null>;
   /** Those that we answer for. */
@@ -83,6 +86,9 @@ export async function answerPacket(bytes: Uint8Array, deps: DnsDeps): Promise<An
 export async function answerQuestion(question: Question, deps: DnsDeps): Promise<Reply> {
   if (question.type === TYPE.OPT) return refuse(RCODE.FORMERR);
   const zoneName = findZone(question.labels, deps.zones);
+  const isPointer = zoneName === null && question.class === CLASS_IN && question.type === TYPE.PTR;
+  const pointer = isPointer ? readPointer(question.labels) : null;
+  if (pointer !== null) return guarded(() => answerPointer(pointer, deps));
   if (question.class !== CLASS_IN || zoneName === null) {
     return refuse(RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, "not a zone of this server");
   }
@@ -90,8 +96,12 @@ export async function answerQuestion(question: Question, deps: DnsDeps): Promise
   if (question.type >= META_TYPE_MIN && question.type <= TYPE.ANY && !isAnswered) {
     return refuse(RCODE.REFUSED, EDE.NOT_SUPPORTED, "ask for one type");
   }
+  return guarded(() => answerName(zoneName, question.type, deps));
+}
+
+async function guarded(answer: () => Promise<Reply>): Promise<Reply> {
   try {
-    return await answerName(zoneName, question.type, deps);
+    return await answer();
   } catch (error) {
     const { rcode, extended } = toDnsError(error);
     return refuse(rcode, extended, error instanceof HoldfastError ? error.code : "internal");
@@ -140,6 +150,19 @@ async function answerReading(reading: Reading, zone: Zone, type: number, deps: D
     default:
       return reading satisfies never;
   }
+}
+
+/** The nodes at an address. Of other addresses nothing is known here, not even that they have no name. */
+async function answerPointer(address: string, deps: DnsDeps): Promise<Reply> {
+  const { own } = deps.datacenters;
+  const zone = deps.zones.find(({ targets }) => targets === "node") ?? deps.zones[0]!;
+  const nodes = await deps.findNodesAt(deps.namespace, own, address);
+  const names = nodes.flatMap((node) => nodeName(node, { zone, datacenter: asciiLower(own) }) ?? []);
+  if (names.length === 0) return refuse(RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, "no node has this address");
+  const answers = names
+    .slice(0, ANSWERS_MAX)
+    .map((data): Resource => ({ name: null, ttl: ttlOf(zone), type: "PTR", data }));
+  return positive(answers, zone);
 }
 
 /** Whose registry a name is about, and whether that is the caller's own. */

@@ -212,6 +212,17 @@ function readAddress(label: string): Reading[] {
   return [];
 }
 
+/** The address in a name below `in-addr.arpa` or `ip6.arpa`; null for every other name (RFC 1035 §3.5, RFC 3596 §2.5). */
+export function readPointer(labels: readonly string[]): string | null {
+  const name = asciiLower(labels.join("."));
+  if (/^(?:\d{1,3}\.){4}in-addr\.arpa$/.test(name)) {
+    const bytes = labels.slice(0, 4).toReversed();
+    return bytes.every((byte) => String(Number(byte)) === byte && Number(byte) <= 255) ? bytes.join(".") : null;
+  }
+  if (!/^(?:[0-9a-f]\.){32}ip6\.arpa$/.test(name)) return null;
+  return name.slice(0, 63).split(".").toReversed().join("").match(/.{4}/g)!.join(":");
+}
+
 function service(name: string, { namespace, datacenter }: Place, selection: Selection): Reading {
   return { type: "service", namespace, datacenter, service: name, selection };
 }

@@ -53,16 +53,20 @@ export function targetOf(instance: Instance, scope: TargetScope): string | null 
   const address = addressOf(instance);
   if (address === null) return null;
   if (address.type === "host") return address.host;
-  const name = scope.zone.targets === "node" ? nodeName(instance, scope) : instanceName(instance, scope);
+  const name = scope.zone.targets === "node" ? instanceNode(instance, scope) : instanceName(instance, scope);
   if (name !== null) return name;
   const bytes = ipaddr.parse(address.address).toByteArray();
   const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return `${hex}.addr.${scope.datacenter}.${scope.zone.name}`;
 }
 
-/** Null for an address of its own, and where the node's name is none in DNS. Nodes have no namespace in their name. */
-function nodeName({ node, inheritsAddress }: Instance, { zone, datacenter, namespace }: TargetScope): string | null {
-  if (!inheritsAddress || node === "" || namespace !== null) return null;
+/** Null for an address of its own. Nodes have no namespace in their name. */
+function instanceNode({ node, inheritsAddress }: Instance, scope: TargetScope): string | null {
+  return inheritsAddress && scope.namespace === null ? nodeName(node, scope) : null;
+}
+
+/** Null where the node's name is none in DNS. */
+export function nodeName(node: string, { zone, datacenter }: Omit<TargetScope, "namespace">): string | null {
   const name = `${node.toLowerCase()}.node.${datacenter}.${zone.name}`;
   return isHostName(name) ? name : null;
 }

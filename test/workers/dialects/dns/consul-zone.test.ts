@@ -143,6 +143,32 @@ describe("nodes", () => {
   });
 });
 
+describe("pointers", () => {
+  const resolver = new MemoryResolver();
+  resolver.nodes.set("default/alpha", node("Alpha", "10.0.0.1"));
+  resolver.nodes.set("default/six", node("six", "2001:0db8:0000:0000:0000:0000:0000:0006"));
+  resolver.nodes.set("default/odd name", node("odd name", "10.0.0.9"));
+  const deps = depsFor(resolver);
+
+  test("lead to nodes, in Consul's zone", async () => {
+    expect(dataOf(await ask(deps, "1.0.0.10.in-addr.ARPA", "PTR"))).toEqual(["alpha.node.dc1.consul"]);
+    const nibbles = "20010db8000000000000000000000006".split("").toReversed().join(".");
+    expect(dataOf(await ask(deps, `${nibbles}.ip6.arpa`, "PTR"))).toEqual(["six.node.dc1.consul"]);
+  });
+
+  test.each([
+    ["2.0.0.10.in-addr.arpa", "PTR"],
+    ["9.0.0.10.in-addr.arpa", "PTR"],
+    ["0.0.10.in-addr.arpa", "PTR"],
+    ["01.0.0.10.in-addr.arpa", "PTR"],
+    ["256.0.0.10.in-addr.arpa", "PTR"],
+    ["1.0.0.10.in-addr.arpa", "A"],
+    ["example.org", "PTR"],
+  ] as const)("%s %s is not for us to say", async (name, type) => {
+    expect((await ask(deps, name, type)).rcode).toBe("REFUSED");
+  });
+});
+
 describe("stored lookups", () => {
   const resolver = new MemoryResolver();
   const view = {

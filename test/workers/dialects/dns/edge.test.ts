@@ -42,6 +42,11 @@ describe("names in Consul's zone", () => {
     expect((await ask("web.service.dc3.consul", "A")).rcode).toBe("NXDOMAIN");
   });
 
+  test("addresses lead back to their nodes", async () => {
+    expect(dataOf(await ask("1.2.0.192.in-addr.arpa", "PTR"))).toEqual(["alpha.node.dc1.consul"]);
+    expect((await ask("1.0.0.127.in-addr.arpa", "PTR")).rcode).toBe("REFUSED");
+  });
+
   test("a template fails over, and says how long its answer holds", async () => {
     const answered = await ask("fail-sick.query.consul", "SRV");
     const [record] = answered.answers as (SrvAnswer & { ttl: number })[];

@@ -88,6 +88,8 @@ export function depsFor(resolver: Resolver, overrides: Partial<DnsDeps> = {}): D
   return {
     resolver,
     findNode: async (...named) => memory.nodes.get(place(...named)) ?? null,
+    findNodesAt: async (_namespace, _datacenter, address) =>
+      [...memory.nodes.values()].filter((one) => one.address === address).map(({ name }) => name),
     runLookup: async (...named) => memory.lookups.get(place(...named)) ?? null,
     zones: [ownZone("holdfast", 5), consulZone("consul")],
     namespace: "default",

@@ -33,8 +33,7 @@ export async function executeQuery(exchange: Exchange, name: string): Promise<Re
     find: (wanted, datacenter) => views.find(wanted, datacenter),
     datacenters: placesFrom(exchange),
     isVisible: (instance) => isVisible(exchange, authorizer, instance),
-    // The node that has the caller's address is not looked for.
-    sorted: (instances) => sortNear(exchange, near === "_ip" ? "" : near, instances, spotOf),
+    sorted: (instances) => sortNear(exchange, near, instances, spotOf),
     random: Math.random,
   });
   const place = { namespace: exchange.namespace, datacenter: found.datacenter };
