@@ -4,6 +4,8 @@
  * A command may write and becomes a commit; its name is what the audit log says. A query only reads.
  */
 import { listAudit, verifyAudit } from "./audit/audit.ts";
+import type { Authority, Holder, IssuedCertificate } from "./authority/authority.ts";
+import { authorityOf, certificateOf, issueCertificate, putAuthority } from "./authority/authority.ts";
 import type { NodeCoordinate } from "./coordinates/coordinates.ts";
 import { coordinatesOf, listCoordinates, nearnessOf, updateCoordinates } from "./coordinates/coordinates.ts";
 import { detachHandlers, endSession } from "./endings.ts";
@@ -122,6 +124,10 @@ export const COMMANDS = {
     authMethods.deleteBindingRule(txn, context, input),
   "rule.put": (txn: Txn, context: Context, input: PutRuleInput) => putRule(txn, context, input),
   "rule.delete": (txn: Txn, context: Context, input: DeleteRuleInput) => deleteRule(txn, context, input),
+  "authority.put": (txn: Txn, context: Context, input: { authority: Authority; cas: number }) =>
+    putAuthority(txn, context, input),
+  "authority.issue": (txn: Txn, context: Context, input: { certificate: IssuedCertificate; cas: number }) =>
+    issueCertificate(txn, context, input),
 } satisfies Record<string, (txn: Txn, context: Context, input: never) => unknown>;
 
 export type CommandName = keyof typeof COMMANDS;
@@ -248,6 +254,8 @@ export const QUERIES = {
   "rule.list": ({ store }: QueryContext, input: ListRulesInput) => listRules(store, input),
   "rule.around": ({ store }: QueryContext, input: { service: string }) => rulesAround(store, input),
   "rule.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
+  "authority.get": ({ store }: QueryContext, _input: Record<never, never>) => authorityOf(store),
+  "authority.certificate": ({ store }: QueryContext, input: Holder) => certificateOf(store, input),
 } satisfies Record<string, (context: QueryContext, input: never) => unknown>;
 
 export type QueryName = keyof typeof QUERIES;

@@ -78,7 +78,10 @@ export interface SplitterSpec {
   splits: Split[];
 }
 
-/** A question about an instance; a path that leads through a list asks whether any of its elements fits. */
+/**
+ * A question about an instance. Paths begin with `instance`, `node` (where it runs) or `checks` (its own and its node's) and
+ * go on in the words of the model; one that leads through a list asks whether any of its elements fits.
+ */
 export type Selector =
   | { type: "all" | "any"; of: Selector[] }
   | { type: "not"; of: Selector }

@@ -3,7 +3,7 @@
  * A rule that would leave the whole of them broken is refused.
  */
 import type { Page, PageInput } from "../policy/records.ts";
-import { assertCas, pageOf } from "../policy/records.ts";
+import { assertCas, pageOf, storedOf } from "../policy/records.ts";
 import type { Context, Reader, StoredRecord, Txn } from "../store/txn.ts";
 import { JsonSpace } from "../store/txn.ts";
 import { assertIntegrity, before } from "./integrity.ts";
@@ -132,11 +132,7 @@ function unlink(txn: Txn, rule: Rule): void {
   for (const service of linkedServices(rule)) linkSpace.delete(txn, service, rule.kind, rule.name);
 }
 
-const stored = (record: StoredRecord): StoredRule => ({
-  ...ruleSpace.decode(record),
-  createRevision: record.createRevision,
-  modRevision: record.modRevision,
-});
+const stored = (record: StoredRecord): StoredRule => storedOf(ruleSpace, record);
 
 function sameRule(current: StoredRule, value: Rule): boolean {
   const { kind, name, spec, meta, extra } = current;

@@ -21,11 +21,18 @@ import { agentRegisterRoutes } from "./agent-register.ts";
 import { agentViewRoutes } from "./agent-view.ts";
 import { catalogReadRoutes } from "./catalog/reads.ts";
 import { catalogWriteRoutes } from "./catalog/register.ts";
+import { configRoutes } from "./config/config.ts";
+import { connectAuthorizeRoutes } from "./connect/authorize.ts";
+import { connectCaRoutes } from "./connect/ca.ts";
+import { connectLeafRoutes } from "./connect/leaf.ts";
 import { coordinateRoutes } from "./coordinates.ts";
 import { datacenterRoutes } from "./datacenters.ts";
+import { discoveryChainRoutes } from "./discovery-chain/discovery-chain.ts";
 import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { healthRoutes } from "./health.ts";
+import { exportedServiceRoutes } from "./exported-services.ts";
+import { intentionRoutes } from "./intentions/intentions.ts";
 import { DEFAULT_NODE } from "./node-name.ts";
 import { operatorRoutes } from "./operator.ts";
 import { peeringRoutes } from "./peering.ts";
@@ -55,6 +62,13 @@ export const routes = new RouteTable([
   ...operatorRoutes,
   ...peeringRoutes,
   ...snapshotRoutes,
+  ...configRoutes,
+  ...discoveryChainRoutes,
+  ...intentionRoutes,
+  ...exportedServiceRoutes,
+  ...connectCaRoutes,
+  ...connectLeafRoutes,
+  ...connectAuthorizeRoutes,
 ]);
 
 export interface ConsulPorts {
