@@ -9,10 +9,13 @@ import { datacenterNamed } from "../request/datacenter.ts";
 import { assertNamespace } from "../request/namespace.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import { problemResponse } from "../request/problem.ts";
+import { agentRoutes } from "./agents.ts";
+import { checkRoutes } from "./checks.ts";
 import { isoTime } from "./convert.ts";
 import { docsResponse } from "./docs.ts";
 import { kvRoutes } from "./kv.ts";
 import { leaseRoutes } from "./leases.ts";
+import { nodeRoutes } from "./nodes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
 import type { ApiBindings, ApiResult, Route } from "./route.ts";
@@ -25,6 +28,9 @@ import { watchRoutes } from "./watch.ts";
 
 const routes: Route[] = [
   ...serviceRoutes,
+  ...nodeRoutes,
+  ...checkRoutes,
+  ...agentRoutes,
   ...kvRoutes,
   ...txnRoutes,
   ...watchRoutes,

@@ -1,7 +1,7 @@
 /** Between the wire and the domain: seconds and ISO instants outside, milliseconds inside. */
 import { fromBase64, toBase64, utf8 } from "../../objects/bytes.ts";
 import { invalid } from "../../objects/errors.ts";
-import type { Check, RegisteredInstance } from "../../objects/model.ts";
+import type { Check, RegisteredInstance, RegisteredNode } from "../../objects/model.ts";
 import { portOf } from "../../objects/model.ts";
 import type { CheckSpec } from "../../objects/registry/check-spec.ts";
 import type { InstanceSpec } from "../../objects/registry/spec.ts";
@@ -66,7 +66,11 @@ export function instanceOutput(instance: RegisteredInstance) {
   };
 }
 
-function checkOutput(check: Check) {
+export function nodeOutput({ extra: _extra, checks, ...node }: RegisteredNode) {
+  return { ...node, checks: checks.map(checkOutput) };
+}
+
+export function checkOutput(check: Check) {
   const { sinceAt, deregisterAfterMs, ...rest } = check;
   const common = {
     since: isoTime(sinceAt),

@@ -13,8 +13,14 @@ export const locality = z.strictObject({
 const checkCommon = {
   id: z.string().optional().describe("Unique within the instance; default: its type"),
   name: z.string().optional(),
+  notes: z.string().optional(),
   successThreshold: z.number().int().optional().describe("Results in a row to turn passing; default 1"),
   failureThreshold: z.number().int().optional().describe("Results in a row to turn critical; default 1"),
+  warningThreshold: z
+    .number()
+    .int()
+    .optional()
+    .describe("Failures in a row to turn warning; default: failureThreshold"),
   deregisterAfter: seconds("Deregister the instance after it has been critical this long").nullish(),
   status: z.enum(["passing", "warning", "critical"]).optional().describe("Until the first result; default critical"),
   output: z.string().optional(),
@@ -28,6 +34,12 @@ const target = {
   host: z.string().optional().describe("Default: the instance's address"),
   port: z.number().int().optional().describe("Default: the instance's default port"),
 };
+const tls = z.boolean().optional();
+const verified = {
+  tls: tls.describe("Default: true for h2ping, false for grpc"),
+  tlsSkipVerify: z.boolean().optional().describe("Any certificate will do"),
+  tlsServerName: z.string().optional().describe("The name the certificate is for; default: the host"),
+};
 
 export const checkInput = z
   .discriminatedUnion("type", [
@@ -38,20 +50,27 @@ export const checkInput = z
       method: z.string().optional(),
       headers: names.optional(),
       body: z.string().optional(),
+      redirects: z.boolean().optional().describe("Follow redirects; default true"),
       ...pulled,
       ...checkCommon,
     }),
-    z.strictObject({ type: z.literal("tcp"), ...target, ...pulled, ...checkCommon }),
+    z.strictObject({ type: z.literal("tcp"), tls, ...target, ...pulled, ...checkCommon }),
     z.strictObject({ type: z.literal("udp"), ...target, ...pulled, ...checkCommon }),
     z.strictObject({
       type: z.literal("grpc"),
       grpcService: z.string().optional().describe("The service asked about; default: the server"),
-      tls: z.boolean().optional(),
+      ...verified,
       ...target,
       ...pulled,
       ...checkCommon,
     }),
-    z.strictObject({ type: z.literal("h2ping"), tls: z.boolean().optional(), ...target, ...pulled, ...checkCommon }),
+    z.strictObject({ type: z.literal("h2ping"), ...verified, ...target, ...pulled, ...checkCommon }),
+    z.strictObject({
+      type: z.literal("script"),
+      args: z.array(z.string()).describe("A command and its arguments, run by an agent that allows scripts"),
+      ...pulled,
+      ...checkCommon,
+    }),
     z.strictObject({
       type: z.literal("alias"),
       node: z.string().optional(),
@@ -64,7 +83,7 @@ export const checkInput = z
 
 /** One shape of all kinds, as the converter takes it. */
 export type CheckInput = Partial<Record<"ttl" | "interval" | "timeout", number | undefined>> & {
-  type: "ttl" | "http" | "tcp" | "udp" | "grpc" | "h2ping" | "alias" | "status";
+  type: "ttl" | "http" | "tcp" | "udp" | "grpc" | "h2ping" | "script" | "alias" | "status";
   deregisterAfter?: number | null | undefined;
 };
 
@@ -108,7 +127,7 @@ export const beat = z
   })
   .openapi("Heartbeat");
 
-const checkOutput = z
+export const checkOutput = z
   .looseObject({
     id: z.string(),
     name: z.string(),
@@ -147,6 +166,48 @@ export const instanceOutput = z
     modRevision: z.number().int(),
   })
   .openapi("Instance");
+
+export const nodeInput = z
+  .strictObject({
+    id: z.string().optional().describe("A UUID; default: the one it has"),
+    address: z.string().describe("An IP address or a host name"),
+    addresses: names.optional().describe("Further addresses by name: lan, wan"),
+    meta: names.optional(),
+    locality: locality.optional(),
+    checks: z.array(checkInput).optional().describe("Default: those it has"),
+  })
+  .openapi("NodeInput");
+
+export const nodeOutput = z
+  .object({
+    name: z.string(),
+    id: z.string(),
+    address: z.string(),
+    addresses: names,
+    meta: names,
+    locality: z.object({ region: z.string(), zone: z.string(), cluster: z.string() }),
+    status: z.enum(["passing", "warning", "critical", "unknown"]).describe("The worst of its checks"),
+    checks: z.array(checkOutput),
+    implicit: z.boolean().describe("Nobody registered it: it is known by its instances"),
+    createRevision: z.number().int(),
+    modRevision: z.number().int(),
+  })
+  .openapi("Node");
+
+export const checkReport = z
+  .strictObject({ status: z.enum(["passing", "warning", "critical"]), output: z.string().optional() })
+  .openapi("CheckReport");
+
+/** Whose check it is: an instance's, or, with an empty service and the node's key as id, a node's. */
+const checkSubject = { service: z.string(), id: z.string() };
+
+export const agentResult = z
+  .strictObject({ ...checkSubject, check: z.string(), ...checkReport.shape })
+  .openapi("AgentResult");
+
+export const agentTask = z
+  .object({ ...checkSubject, address: z.string().describe("Of the instance, or the node"), check: checkOutput })
+  .openapi("AgentTask");
 
 export const serviceOutput = z
   .object({
