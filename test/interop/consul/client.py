@@ -39,15 +39,18 @@ that("register", c.agent.service.register("py-web", service_id="py-web-1", port=
 that("critical at first", c.health.service("py-web", passing=True)[1] == [])
 # This client still GETs what changes something, which Consul has refused since 1.0, and so do we: 405, `False` here.
 that("a GET that would change something is refused", not c.agent.check.ttl_pass("service:py-web-1"))
-is_done = lambda reply: reply.code == 200
-that("ttl pass", c.http.put(is_done, "/v1/agent/check/pass/service:py-web-1"))
+def put(path):
+    return c.http.put(lambda reply: reply.code == 200, path, params={"token": c.token})
+
+
+that("ttl pass", put("/v1/agent/check/pass/service:py-web-1"))
 nodes = c.health.service("py-web", passing=True)[1]
 that("passing", len(nodes) == 1 and nodes[0]["Service"]["Port"] == 81, nodes)
 that("catalog services", c.catalog.services()[1]["py-web"] == ["v1"])
 that("agent services", "py-web-1" in c.agent.services())
 that("agent checks", "service:py-web-1" in c.agent.checks())
 that("health state", any(k["CheckID"] == "serfHealth" for k in c.health.state("any")[1]))
-that("deregister", c.http.put(is_done, "/v1/agent/service/deregister/py-web-1"))
+that("deregister", put("/v1/agent/service/deregister/py-web-1"))
 
 session = c.session.create(name="py", ttl=10, behavior="release", lock_delay=0)
 that("acquire", c.kv.put("py/lock", "me", acquire=session))
