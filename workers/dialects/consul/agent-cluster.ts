@@ -7,6 +7,7 @@ import { notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { quote } from "./filter/strconv.ts";
 import { multiError } from "./multi-error.ts";
+import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 import { blockedError } from "./agent-info.ts";
 import { applySteps } from "./agent-register.ts";
@@ -43,7 +44,8 @@ async function forceLeave(exchange: Exchange): Promise<Response> {
   const { value: node } = await exchange.client.query("nodes.get", { name });
   const serf = node?.checks.find(({ id }) => id === SERF_HEALTH);
   const isNamed = node !== null && nodeKeyOf(node.name) === nodeKeyOf(name);
-  if (!isDefaultNode(name) && (!isNamed || !serf)) throw refused(`agent: No node found with name '${name}'`);
+  const isServer = nodeKeyOf(name) === DEFAULT_NODE;
+  if (!isServer && (!isNamed || !serf)) throw refused(`agent: No node found with name '${name}'`);
   if (serf?.status === "critical") await applySteps(exchange, [{ type: "node.delete", name }]);
   return emptyResponse();
 }
