@@ -17,7 +17,7 @@ export interface LookupPorts {
   datacenters: readonly string[];
   isVisible: (instance: RegisteredInstance) => boolean;
   /** Of the own datacenter, shuffled before. */
-  sorted: (instances: RegisteredInstance[]) => Promise<RegisteredInstance[]>;
+  sorted: (instances: RegisteredInstance[], view: ServiceView) => Promise<RegisteredInstance[]>;
   /** From 0 up to 1. */
   random: () => number;
 }
@@ -37,7 +37,7 @@ export async function runLookup(target: LookupTarget, limit: number, ports: Look
   const [own = ""] = ports.datacenters;
   const view = await ports.find(target, own);
   const here = answersOf(view, target, ports);
-  const sorted = here.length > 0 ? await ports.sorted(here) : [];
+  const sorted = here.length > 0 ? await ports.sorted(here, view) : [];
   let found: Found = { view, instances: limited(sorted, limit), datacenter: own, peer: target.peer, failovers: 0 };
   for (const place of placesOf(target, ports.datacenters)) {
     if (found.instances.length > 0) break;

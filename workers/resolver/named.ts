@@ -4,7 +4,7 @@ import type { Bindings } from "../request/bindings.ts";
 import { datacentersOf } from "../request/datacenter.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import { runLookup } from "./lookup.ts";
-import { nearestFirst } from "./near.ts";
+import { nearestFirst, spotOf } from "./near.ts";
 import type { Resolver } from "./types.ts";
 
 export interface NamedAnswer {
@@ -35,8 +35,10 @@ export async function runNamed(
     datacenters: [datacenter, ...others],
     isVisible: () => true,
     // Who asks by name alone is on no node.
-    sorted: async (instances) =>
-      near === "" || near.startsWith("_") ? instances : nearestFirst(client, near, instances, (instance) => instance),
+    sorted: async (instances, { nodes }) =>
+      near === "" || near.startsWith("_")
+        ? instances
+        : nearestFirst(client, near, instances, (instance) => spotOf(instance, nodes)),
     random: Math.random,
   });
   return { view: found.view, instances: found.instances, datacenter: found.datacenter, ttlMs: lookup.ttlMs };

@@ -1,11 +1,20 @@
 /** Nearest first: by network coordinates, or by locality where there are none. */
-import type { Locality } from "../../objects/model.ts";
+import type { Locality, RegisteredInstance, ServiceView } from "../../objects/model.ts";
+import { nodeKey } from "../../objects/registry/spaces.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
 
 export interface Spot {
   /** A node's name. */
   node: string;
   locality?: Locality | undefined;
+}
+
+/** Where an instance is: its own locality where it tells one, else its node's. */
+export function spotOf(
+  { node, locality }: Pick<RegisteredInstance, "node" | "locality">,
+  nodes: ServiceView["nodes"],
+): Spot {
+  return { node, locality: locality.region === "" ? nodes[nodeKey(node)]?.locality : locality };
 }
 
 /** Things equally near stay in their order; those on the node itself come first. */

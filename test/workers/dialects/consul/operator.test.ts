@@ -70,6 +70,23 @@ describe("coordinates", () => {
   });
 });
 
+test("without coordinates the nearest is in the same zone, then in the same region", async () => {
+  const places = { home: ["eu", "a"], next: ["eu", "b"], far: ["us", "a"], same: ["eu", "a"] };
+  for (const [node, [region, zone]] of Object.entries(places)) {
+    const body = {
+      Node: node,
+      Address: "192.0.2.1",
+      Locality: { Region: region, Zone: zone },
+      Service: { Service: "loc" },
+    };
+    expect((await put("/catalog/register", body)).json).toBe(true);
+  }
+  await edge.ask("/v1/query", { method: "POST", body: { Name: "loc", Service: { Service: "loc" } } });
+  const { json } = await get("/query/loc/execute?near=HOME");
+  const names = json.Nodes.map((entry: { Node: { Node: string } }) => entry.Node.Node);
+  expect(names).toEqual(["home", "same", "next", "far"]);
+});
+
 describe("operator", () => {
   test("one server, leader and voter, by the same id everywhere", async () => {
     const raft = (await get("/operator/raft/configuration")).json;

@@ -7,7 +7,7 @@ import { datacentersOf } from "../../../request/datacenter.ts";
 import { NamespaceClient } from "../../../request/namespace-client.ts";
 import { runLookup } from "../../../resolver/lookup.ts";
 import { readView } from "../../../resolver/namespace-views.ts";
-import type { Spot } from "../../../resolver/near.ts";
+import { spotOf } from "../../../resolver/near.ts";
 import { PolicyAuthorizer } from "../acl/authorizer.ts";
 import type { ConsulAuthorizer } from "../authorizer.ts";
 import { nodeOf } from "../catalog/agent-node.ts";
@@ -33,7 +33,11 @@ export async function executeQuery(exchange: Exchange, name: string): Promise<Re
     find: (wanted, datacenter) => views.find(wanted, datacenter),
     datacenters: placesFrom(exchange),
     isVisible: (instance) => isVisible(exchange, authorizer, instance),
-    sorted: (instances) => sortNear(exchange, near, instances, spotOf),
+    sorted: (instances, { nodes }) =>
+      sortNear(exchange, near, instances, (instance) => {
+        const spot = spotOf(instance, nodes);
+        return { ...spot, node: spot.node || DEFAULT_NODE };
+      }),
     random: Math.random,
   });
   const place = { namespace: exchange.namespace, datacenter: found.datacenter };
@@ -108,8 +112,6 @@ function isVisible(exchange: Exchange, by: ConsulAuthorizer, { service, node }: 
   if (!visible) exchange.tellFiltered();
   return visible;
 }
-
-const spotOf = ({ node, locality }: RegisteredInstance): Spot => ({ node: node || DEFAULT_NODE, locality });
 
 /** Rules for queries go by name; one without is guarded by its id alone. */
 export const isGuarded = ({ name, template }: Pick<Lookup, "name" | "template">): boolean =>
