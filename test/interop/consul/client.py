@@ -61,8 +61,6 @@ that("then by the other", c.kv.put("py/lock", "you", acquire=other))
 that("session info", c.session.info(other)[1]["ID"] == other)
 that("destroy", c.session.destroy(session) and c.session.destroy(other))
 
-result = c.txn.put([{"KV": {"Verb": "set", "Key": "py/t", "Value": "eA=="}}, {"KV": {"Verb": "get", "Key": "py/t"}}])
-that("a transaction", len(result["Results"]) == 2, result)
 that("an event", c.event.fire("py-deploy", "body")["Name"] == "py-deploy")
 that("event list", len(c.event.list(name="py-deploy")[1]) == 1)
 that("datacenters", c.catalog.datacenters() == ["dc1"])
