@@ -6,7 +6,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
-export const DIRECTORY_NAME = "directory";
+export { DIRECTORY_NAME } from "./directory-name.ts";
+
 /** Revisions of one block: one call to the directory for so many commits. */
 export const REVISION_BLOCK = 1_000_000;
 
@@ -65,6 +66,11 @@ export class Directory extends DurableObject {
       Date.now(),
     );
     return { floor, ceiling: next };
+  }
+
+  /** Whether it has come into being: asking the namespace itself would make it. */
+  has(namespace: string, datacenter: string): boolean {
+    return this.#mark(namespace, datacenter) > 0;
   }
 
   list(datacenter: string): NamespaceEntry[] {

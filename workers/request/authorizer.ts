@@ -9,6 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { toBinaryString } from "../../objects/bytes.ts";
+import { DIRECTORY_NAME } from "../../objects/directory-name.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { Caller } from "../../objects/model.ts";
 import { CompiledPolicy } from "../../objects/policy/compiled.ts";
@@ -19,6 +20,7 @@ import type { KeyRange } from "../../objects/store/txn.ts";
 import type { Bindings } from "./bindings.ts";
 import { assertLocalBrowser, rootTokenOf, sameSecret, sourceOf } from "./caller.ts";
 import { datacenterOf } from "./datacenter.ts";
+import { DEFAULT_NAMESPACE } from "./namespace.ts";
 import { NamespaceClient } from "./namespace-client.ts";
 
 export class Authorizer {
@@ -80,12 +82,13 @@ const STALE_MS = 30_000;
 /** A token nobody knows is asked for again soon: it may just have been made elsewhere. */
 const UNKNOWN_MS = 1000;
 const KEPT_MAX = 2000;
+const UNKNOWN_MAX = 5000;
+const EXISTING_MAX = 10_000;
 /** Over all kept principals. */
 const STATEMENTS_MAX = 400_000;
 
 interface Kept {
-  /** Null: nobody has this token. */
-  authorizer: Authorizer | null;
+  authorizer: Authorizer;
   expiresAt: number | null;
   /** Void in other datacenters. */
   isLocal: boolean;
@@ -96,6 +99,10 @@ interface Kept {
 /** Namespace and secret's hash → what was read; the oldest first. */
 const kept = new Map<string, Kept>();
 let keptStatements = 0;
+/** Those that nobody has, and when they were asked for. Apart, so that guesses push out nothing but guesses. */
+const unknown = new Map<string, number>();
+/** Counts changes made here: what was asked for before one and comes after it is not kept. */
+let changes = 0;
 
 /**
  * The caller behind a token; null = no token. Policies and tokens are those of the edge's own datacenter, also for what is
@@ -110,11 +117,11 @@ export async function authorizerOf(
   if (env.HOLDFAST_OPEN === "1") return OPEN;
   const root = rootTokenOf(env);
   if (token !== null && sameSecret(token, root)) return ROOT;
-  const { authorizer, expiresAt, isLocal } = await read(token === null ? null : hashOf(token), env, namespace);
-  const isOver = expiresAt !== null && expiresAt <= Date.now();
-  const isElsewhere = isLocal && datacenter !== datacenterOf(env);
-  if (!authorizer || isOver || isElsewhere) throw new HoldfastError("unauthenticated", "the token is not known");
-  return authorizer;
+  const found = await read(token === null ? null : hashOf(token), env, namespace);
+  const isOver = found !== null && found.expiresAt !== null && found.expiresAt <= Date.now();
+  const isElsewhere = found !== null && found.isLocal && datacenter !== datacenterOf(env);
+  if (!found || isOver || isElsewhere) throw new HoldfastError("unauthenticated", "the token is not known");
+  return found.authorizer;
 }
 
 /** Who asks, for the audit log, and what they may do. Codes: as `authorizerOf`, and `permission_denied` in open mode. */
@@ -132,48 +139,75 @@ export async function identify(
 
 /** After policies, roles or tokens of a namespace have been changed. */
 export function forgetAuthorizers(namespace: string): void {
+  changes++;
   for (const key of kept.keys()) if (key.startsWith(`${namespace}\0`)) drop(key);
+  unknown.clear();
 }
 
 /** SHA-256 of a token's secret, in hex: what the namespace finds it by. */
 export const hashOf = (secret: string): string => createHash("sha256").update(secret).digest("hex");
 
-async function read(secretHash: string | null, env: Bindings, namespace: string): Promise<Kept> {
+/**
+ * Whoever has not proven anything must not bring objects into being by naming them: only namespaces that the directory
+ * knows are asked, and the default one, which a fresh installation is asked for before its first write.
+ */
+const existing = new Set<string>();
+
+async function exists(env: Bindings, namespace: string): Promise<boolean> {
+  if (namespace === DEFAULT_NAMESPACE || existing.has(namespace)) return true;
+  let isKnown: boolean;
+  try {
+    isKnown = await env.DIRECTORY.getByName(DIRECTORY_NAME).has(namespace, datacenterOf(env));
+  } catch {
+    throw new HoldfastError("unavailable", "the directory is out of reach", undefined, 1000);
+  }
+  if (!isKnown) return false;
+  if (existing.size >= EXISTING_MAX) existing.clear();
+  existing.add(namespace);
+  return true;
+}
+
+/** Null: nobody has this secret. */
+async function read(secretHash: string | null, env: Bindings, namespace: string): Promise<Kept | null> {
   const key = `${namespace}\0${secretHash ?? ""}`;
+  const nowAt = Date.now();
   const before = kept.get(key);
-  const ageMs = before ? Date.now() - before.readAt : Infinity;
-  if (before && ageMs < (before.authorizer ? FRESH_MS : UNKNOWN_MS)) return before;
+  if (before && nowAt - before.readAt < FRESH_MS) return before;
+  if (nowAt - (unknown.get(key) ?? 0) < UNKNOWN_MS) return null;
+  const changesBefore = changes;
+  if (!(await exists(env, namespace))) return null;
   try {
     const { value } = await new NamespaceClient(env, namespace).query("policy.resolve", { secretHash });
-    return keep(key, value);
+    const entry = entryOf(value, nowAt);
+    if (changes === changesBefore) keep(key, entry, nowAt);
+    return entry;
   } catch (error) {
     const isOut = error instanceof HoldfastError && error.code === "unavailable";
-    if (isOut && before && ageMs < STALE_MS) return before;
+    if (isOut && before && nowAt - before.readAt < STALE_MS) return before;
     throw error;
   }
 }
 
-function keep(key: string, { principal, defaultPolicy }: Resolution): Kept {
+/** As of when it was asked for. */
+function entryOf({ principal, defaultPolicy }: Resolution, readAt: number): Kept | null {
+  if (!principal) return null;
+  const { accessor, isAnonymous, isLocal, expiresAt, statements } = principal;
+  const policy = new CompiledPolicy(statements, defaultPolicy);
+  const name = isAnonymous ? "anonymous" : `token:${accessor}`;
+  const authorizer = new Authorizer(name, accessor, policy, defaultPolicy);
+  return { authorizer, expiresAt, isLocal, readAt, statements: statements.length };
+}
+
+function keep(key: string, entry: Kept | null, nowAt: number): void {
   drop(key);
-  const statements = principal?.statements ?? [];
-  const entry: Kept = {
-    authorizer: null,
-    expiresAt: null,
-    isLocal: false,
-    readAt: Date.now(),
-    statements: statements.length,
-  };
-  if (principal) {
-    const name = principal.isAnonymous ? "anonymous" : `token:${principal.accessor}`;
-    const policy = new CompiledPolicy(statements, defaultPolicy);
-    entry.authorizer = new Authorizer(name, principal.accessor, policy, defaultPolicy);
-    entry.expiresAt = principal.expiresAt;
-    entry.isLocal = principal.isLocal;
+  if (!entry) {
+    if (unknown.size >= UNKNOWN_MAX) unknown.clear();
+    unknown.set(key, nowAt);
+    return;
   }
   kept.set(key, entry);
   keptStatements += entry.statements;
   while (kept.size > KEPT_MAX || (keptStatements > STATEMENTS_MAX && kept.size > 1)) drop(kept.keys().next().value!);
-  return entry;
 }
 
 function drop(key: string): void {

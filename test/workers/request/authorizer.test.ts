@@ -17,6 +17,9 @@ const allow = (name: string): Statement => ({ effect: "allow", verbs: ["read"], 
 class FakeNamespace {
   asked = 0;
   isOut = false;
+  readonly named: string[] = [];
+  /** What happens while an answer is on its way. */
+  meanwhile: () => void = () => undefined;
   resolution: Resolution = { principal: null, defaultPolicy: "deny" };
   readonly #knownHash: string;
 
@@ -31,11 +34,23 @@ class FakeNamespace {
         if (this.isOut) {
           return { ok: false, error: new HoldfastError("unavailable", "out").toValue(), revision: 1 };
         }
-        const value = secretHash === this.#knownHash ? this.resolution : { principal: null, defaultPolicy: "deny" };
+        const { resolution } = this;
+        await Promise.resolve();
+        this.meanwhile();
+        const value = secretHash === this.#knownHash ? resolution : { principal: null, defaultPolicy: "deny" };
         return { ok: true, value, revision: 1 };
       },
     };
-    return { HOLDFAST_ROOT_TOKEN: "root", NAMESPACE: { getByName: () => stub } } as unknown as Bindings;
+    const directory = { has: async (namespace: string) => namespace === "other" };
+    const getByName = (name: string) => {
+      this.named.push(name);
+      return stub;
+    };
+    return {
+      HOLDFAST_ROOT_TOKEN: "root",
+      NAMESPACE: { getByName },
+      DIRECTORY: { getByName: () => directory },
+    } as unknown as Bindings;
   }
 
   grant(statements: Statement[], more: Partial<NonNullable<Resolution["principal"]>> = {}): void {
@@ -100,6 +115,28 @@ describe("a token", () => {
     await expect(authorizerOf("s", namespace.env, NAMESPACE)).rejects.toThrow(unknown);
   });
 
+  test("is asked for again when a change overtook the answer", async () => {
+    const namespace = new FakeNamespace("s");
+    namespace.grant([allow("a")]);
+    namespace.meanwhile = () => {
+      namespace.meanwhile = () => undefined;
+      namespace.grant([]);
+      forgetAuthorizers(NAMESPACE);
+    };
+    await authorizerOf("s", namespace.env, NAMESPACE);
+    expect((await authorizerOf("s", namespace.env, NAMESPACE)).allows("read", "kv", "a")).toBe(false);
+  });
+
+  test("is not pushed out by guesses", async () => {
+    const namespace = new FakeNamespace("s");
+    namespace.grant([]);
+    await authorizerOf("s", namespace.env, NAMESPACE);
+    for (let i = 0; i < 6000; i++) await authorizerOf(`guess ${i}`, namespace.env, NAMESPACE).catch(() => undefined);
+    namespace.asked = 0;
+    await authorizerOf("s", namespace.env, NAMESPACE);
+    expect(namespace.asked).toBe(0);
+  });
+
   test("that is local is void in another datacenter", async () => {
     const namespace = new FakeNamespace("s");
     namespace.grant([], { isLocal: true });
@@ -113,6 +150,14 @@ describe("a token", () => {
     await authorizerOf("s", namespace.env, NAMESPACE);
     namespace.resolution = { principal: null, defaultPolicy: "deny" };
     await expect(authorizerOf("s", namespace.env, "other")).rejects.toThrow(unknown);
+  });
+
+  test("cannot bring a namespace into being by naming it, nor can who has none", async () => {
+    const namespace = new FakeNamespace("s");
+    for (const token of ["s", null]) await expect(authorizerOf(token, namespace.env, "new")).rejects.toThrow(unknown);
+    expect(namespace.named).toEqual([]);
+    await expect(authorizerOf("x", namespace.env, "other")).rejects.toThrow(unknown);
+    expect(namespace.named).toEqual(["other@dc1"]);
   });
 
   test("the root token may do everything, and asks nobody", async () => {

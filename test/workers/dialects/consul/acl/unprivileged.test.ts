@@ -39,6 +39,8 @@ beforeAll(async () => {
   await put("/acl/role", { Name: MARKER });
   await edge.ask("/v1/query", { method: "POST", body: { Name: MARKER, Service: { Service: MARKER } } });
   powerless = (await put("/acl/token", {})).json.SecretID;
+  // Roots are for everybody, and a certificate authority is made when it is first asked for.
+  await edge.ask("/v1/connect/ca/roots");
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 
@@ -76,7 +78,8 @@ describe.each([
     }
     expect(told).toEqual([]);
     expect(asked).toBeGreaterThan(100);
-    expect(await revision()).toBe(before);
+    const { entries } = (await edge.api(`/audit?since=${before}`)).json;
+    expect(entries.map(({ principal, command }: Record<string, string>) => `${principal} ${command}`)).toEqual([]);
   });
 });
 
