@@ -47,6 +47,7 @@ func main() {
 	queries(consul)
 	watches(consul)
 	configEntries(consul)
+	accessControl(consul)
 }
 
 func kv(consul *api.Client) {
