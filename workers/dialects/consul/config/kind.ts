@@ -26,6 +26,8 @@ export interface ConfigKind<E> {
   /** Throws what is wrong with it. */
   validate(entry: E): void;
   read(name: string): Need;
+  /** Whoever may write some service reads it too: a proxy has no other right. */
+  readonly isReadByServices: boolean;
   write(name: string): Need;
   /** Services that a writer must be allowed to read. */
   related(entry: E): string[];
@@ -33,7 +35,7 @@ export interface ConfigKind<E> {
 }
 
 interface Definition<E, K extends RuleKind> extends Partial<
-  Pick<ConfigKind<E>, "normalize" | "related" | "only" | "nameOf">
+  Pick<ConfigKind<E>, "normalize" | "related" | "only" | "nameOf" | "isReadByServices">
 > {
   name: string;
   ruleKind: K;
@@ -52,6 +54,7 @@ interface Common {
 export function configKind<E extends Common, K extends RuleKind>(definition: Definition<E, K>): ConfigKind<E> {
   return {
     only: null,
+    isReadByServices: false,
     nameOf: ({ Name = "" }) => Name,
     metaOf: ({ Meta }) => Meta ?? {},
     normalize: () => {},

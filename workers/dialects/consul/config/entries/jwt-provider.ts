@@ -73,6 +73,7 @@ export const jwtProvider = configKind({
     CacheConfig: opt(pointer(struct({ Size: opt(int) }))),
   }),
   read: meshRead,
+  isReadByServices: true,
   write: meshWrite,
   normalize(entry) {
     entry.ClockSkewSeconds ||= CLOCK_SKEW_SECONDS;
