@@ -20,6 +20,8 @@ export interface Exchange {
   headers: Record<string, string>;
   upload: Upload | null;
   deadline: Deadline;
+  /** Aborted when the client leaves. */
+  clientSignal: AbortSignal;
   fetch: typeof fetch;
   assertEgress: EgressGuard;
 }
@@ -29,23 +31,33 @@ export type AttemptResult = { ok: true; response: Response } | { ok: false; fail
 export async function attempt(endpoint: Endpoint, exchange: Exchange): Promise<AttemptResult> {
   if (!isAdmitted(endpoint, exchange.assertEgress)) return { ok: false, failure: "denied" };
   // Called without a receiver: the runtime's own fetch refuses one.
-  const { fetch: send, deadline } = exchange;
+  const { fetch: send, deadline, clientSignal } = exchange;
   try {
-    const response = await send(endpoint.origin + exchange.pathAndQuery, {
+    const answer = send(endpoint.origin + exchange.pathAndQuery, {
       method: exchange.method,
       headers: exchange.headers,
       body: exchange.upload?.body ?? null,
       redirect: "manual",
-      signal: deadline.signal,
+      signal: clientSignal,
     });
+    const response = await Promise.race([answer, deadline.expired]);
+    if (response === null) {
+      // What is still under way ends with the request; an answer that comes before that is let go.
+      answer.then(discard, () => {});
+      return { ok: false, failure: "timeout" };
+    }
     const failure = classifyResponse(response) ?? (isForwardable(response) ? null : "malformed");
     if (failure === null) return { ok: true, response };
-    // Frees the connection; that it could fail to changes nothing.
-    response.body?.cancel().catch(() => {});
+    discard(response);
     return { ok: false, failure };
   } catch (error) {
-    return { ok: false, failure: deadline.cause ?? classifyError(error) };
+    return { ok: false, failure: clientSignal.aborted ? "client_gone" : classifyError(error) };
   }
+}
+
+/** Frees the connection; that it could fail to changes nothing. */
+function discard(response: Response): void {
+  response.body?.cancel().catch(() => {});
 }
 
 /** The guard's verdict depends on the address alone, so one per endpoint and guard is enough. */

@@ -70,7 +70,7 @@ export async function routeRequest(request: Request, target: RouteTarget, deps: 
   if (balancer.unusable !== null && pickable(balancer) === 0) return answer(noUsableInstance(balancer));
 
   const timeoutMs = deps.timeoutMs ?? TIMEOUT_MS;
-  const deadline = new Deadline(request.body === null ? timeoutMs : Math.max(UPLOAD_MS, timeoutMs), request.signal);
+  const deadline = new Deadline(request.body === null ? timeoutMs : Math.max(UPLOAD_MS, timeoutMs));
   try {
     const exchange = openExchange(request, target, deps, deadline, timeoutMs);
     const sent = await sendUntilAnswered(balancer, exchange, target, deps);
@@ -135,6 +135,7 @@ function openExchange(
     upload:
       request.body === null ? null : startUpload(request.body, request.headers, () => deadline.restart(timeoutMs)),
     deadline,
+    clientSignal: request.signal,
     fetch: deps.fetch,
     assertEgress: deps.assertEgress,
   };

@@ -42,6 +42,9 @@ const DROPPED_FROM_REQUESTS = new Set([
   "x-rewrite-url",
 ]);
 
+/** Said about the connection itself, so that the runtime never passes them on. */
+const FRAMING = new Set(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
+
 /** `alt-svc` would send clients of the gateway's origin to an instance's. */
 const DROPPED_FROM_RESPONSES = new Set([...HOP_BY_HOP, "alt-svc"]);
 /** Would let one service's script serve the paths of all others. */
@@ -81,13 +84,20 @@ export function instanceRequestHeaders(
   return Object.fromEntries(headers);
 }
 
-/** The instance's response as the client gets it: the same object when there is nothing to change. */
+/** The instance's response as the client gets it: the same object when there is nothing to change, which costs least. */
 export function clientResponse(upstream: Response, target: RouteTarget, debugInstanceId: string | null): Response {
   const drops: string[] = [];
+  let isAsIs = debugInstanceId === null;
   for (const name of upstream.headers.keys()) {
-    if (isDroppedFromResponse(name, target)) drops.push(name);
+    if (!isDroppedFromResponse(name, target)) continue;
+    drops.push(name);
+    // The runtime frames its own way and leaves these out by itself, but not what else they speak of.
+    if (!FRAMING.has(name)) isAsIs = false;
   }
-  if (drops.length === 0 && debugInstanceId === null) return upstream;
+  // A length beside a transfer coding is not the length (RFC 9112 §6.3).
+  const isMisframed = drops.includes("transfer-encoding") && upstream.headers.has("content-length");
+  if (isAsIs && !isMisframed && (!drops.includes("connection") || namesOnlyFraming(upstream.headers.get("connection"))))
+    return upstream;
   const { webSocket } = upstream;
   const response = webSocket
     ? new Response(null, { status: 101, webSocket, headers: upstream.headers })
@@ -95,8 +105,7 @@ export function clientResponse(upstream: Response, target: RouteTarget, debugIns
   const { headers } = response;
   for (const name of drops) headers.delete(name);
   dropNamed(headers, upstream.headers.get("connection"));
-  // A length beside a transfer coding is not the length (RFC 9112 §6.3).
-  if (drops.includes("transfer-encoding")) headers.delete("content-length");
+  if (isMisframed) headers.delete("content-length");
   if (debugInstanceId !== null) headers.set(DEBUG_HEADER, headerText(debugInstanceId));
   return response;
 }
@@ -112,6 +121,12 @@ function isDroppedFromRequest(name: string, trustForwarded: boolean): boolean {
 function isDroppedFromResponse(name: string, target: RouteTarget): boolean {
   if (DROPPED_FROM_RESPONSES.has(name) || name.startsWith("x-holdfast-") || name.startsWith("proxy-")) return true;
   return name === SCOPE_HEADER && target.prefix !== "";
+}
+
+function namesOnlyFraming(connection: string | null): boolean {
+  return (connection ?? "")
+    .split(",")
+    .every((part) => /^\s*(?:close)?\s*$/i.test(part) || FRAMING.has(part.trim().toLowerCase()));
 }
 
 function dropNamed(headers: Pick<Headers, "delete"> | Map<string, string>, connection: string | null): void {
