@@ -177,6 +177,7 @@ export class SqliteBackend implements Backend {
   }
 
   lastChange(space: Space, range: KeyRange): number {
+    if (isOneKey(range)) return this.#lastChangeOf(space, range.from);
     const end = range.to === null ? "" : "AND key < ?3";
     const bindings = range.to === null ? [space, range.from] : [space, range.from, range.to];
     // A deleted key has nothing but history, whose last version ended when it was deleted.
@@ -186,6 +187,14 @@ export class SqliteBackend implements Backend {
       ...bindings,
     );
     return Math.max(...rows.map(([revision]) => Number(revision ?? 0)));
+  }
+
+  /** Of what exists the record tells it; to look through its history would take as long as that is. */
+  #lastChangeOf(space: Space, key: Uint8Array): number {
+    const current = this.get(space, key);
+    if (current) return current.modRevision;
+    const [row] = this.#sql.all(`SELECT max(until) FROM history WHERE space = ? AND key = ?`, space, key);
+    return Number(row?.[0] ?? 0);
   }
 
   getAt(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
@@ -493,4 +502,10 @@ function bytes(value: SqlValue | undefined): Uint8Array {
   if (value instanceof Uint8Array) return value.length > 0 ? value : new Uint8Array();
   if (value instanceof ArrayBuffer) return value.byteLength > 0 ? new Uint8Array(value) : new Uint8Array();
   throw new HoldfastError("corrupt", "a stored byte string has another type");
+}
+
+/** From a key to the next one there can be. */
+function isOneKey({ from, to }: KeyRange): boolean {
+  if (to?.length !== from.length + 1 || to[from.length] !== 0) return false;
+  return from.every((byte, at) => byte === to[at]);
 }
