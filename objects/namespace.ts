@@ -27,6 +27,7 @@ import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend
 import { sha256Short, SHORT_MAX } from "./store/sha256.ts";
 import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
 import type { WatchRange } from "./store/store.ts";
+import { Timeouts } from "./timeouts.ts";
 import { WAIT_MAX_MS } from "./waiting.ts";
 
 export interface NamespaceEnv {
@@ -122,6 +123,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   #ceiling = 0;
   /** The restore that is open, by number. */
   #restore = 0;
+  readonly #timeouts = new Timeouts();
   #counts = { commands: 0, batches: 0, renewals: 0 };
 
   constructor(ctx: DurableObjectState, env: NamespaceEnv) {
@@ -334,13 +336,13 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   #nextChange(ranges: WatchRange[], waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const leave = this.#core.feed.wait(ranges, () => {
-        clearTimeout(timer);
+        callOff();
         resolve();
       });
-      const timer = setTimeout(() => {
+      const callOff = this.#timeouts.add(Date.now(), waitMs, () => {
         leave();
         resolve();
-      }, waitMs);
+      });
     });
   }
 

@@ -7,10 +7,9 @@
  * Source: WHATWG HTML, server-sent events.
  */
 import { z } from "@hono/zod-openapi";
-import { prefixEnd, utf8 } from "../../objects/bytes.ts";
+import { keyAfter, prefixEnd, toBinaryString, utf8 } from "../../objects/bytes.ts";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
 import type { StoreEvent, WatchRange } from "../../objects/store/store.ts";
-import { keyAfter } from "../../objects/bytes.ts";
 import { KV } from "../../objects/kv/kv.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
 import { problemOf } from "../request/problem.ts";
@@ -22,6 +21,7 @@ const WAIT_MS = 10_000;
 /** Of one batch: what a reader may have unread is bounded by it, and by one revision. */
 const BATCH = { limit: 200, bytesMax: 64 * 1024 };
 const UNREAD_MAX_MS = 60_000;
+const UNREAD_LOOK_MS = 15_000;
 const RETRY_MS = 1000;
 
 export const watchRoutes = [
@@ -49,8 +49,7 @@ export const watchRoutes = [
       // The first look tells a revision that cannot be watched from as an ordinary error.
       const since = asked ?? (await client.status()).revision;
       const first = await client.changes({ since, ranges: [range], previous, ...BATCH });
-      const events = streamOf(client, range, previous, first.value);
-      return new Response(paced(events), {
+      return new Response(streamOf(client, range, previous, first.value), {
         headers: {
           "content-type": "text/event-stream; charset=utf-8",
           "cache-control": "no-store",
@@ -63,25 +62,86 @@ export const watchRoutes = [
   }),
 ];
 
-async function* streamOf(
+/**
+ * What is written is taken from the source when the reader has taken what was before. The stream is the runtime's own:
+ * its bytes go out without JavaScript in between.
+ */
+function streamOf(
   client: NamespaceClient,
   range: WatchRange,
   previous: boolean,
-  first: { events: StoreEvent[]; revision: number },
-): AsyncGenerator<string> {
-  yield `retry: ${RETRY_MS}\n: watching after revision ${first.revision}\n\n`;
+  first: Batch,
+): ReadableStream<Uint8Array> {
+  const { readable, writable } = new IdentityTransformStream();
+  const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
+  let writingSince: number | null = null;
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    writingSince = Date.now();
+    await writer.write(bytes);
+    writingSince = null;
+  };
+  // One timer for all of the stream: setting one for each write costs more than the write.
+  const watchdog = setInterval(() => {
+    if (writingSince === null || Date.now() - writingSince < UNREAD_MAX_MS) return;
+    void writer.abort(new Error("slow_consumer: nothing was read for a minute")).catch(() => {});
+  }, UNREAD_LOOK_MS);
+  const end = (): void => clearInterval(watchdog);
+  follow(client, range, previous, first, write)
+    .then(() => writer.close())
+    .then(end, end);
+  return readable;
+}
+
+/** Ends with a reason told, or rejects when the reader is gone. */
+async function follow(
+  client: NamespaceClient,
+  range: WatchRange,
+  previous: boolean,
+  first: Batch,
+  write: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  await write(utf8(`retry: ${RETRY_MS}\n: watching after revision ${first.revision}\n\n`));
+  const ends = [range.from, range.to ?? EVERYTHING].map(toBinaryString);
+  const what = [client.namespace, client.datacenter, previous, range.to === null, ends[0]!.length, ...ends].join("\0");
+  let since: number | null = null;
   let batch = first;
-  try {
-    for (;;) {
-      if (batch.events.length > 0) yield batch.events.map(eventText).join("");
-      else yield `id: ${batch.revision}\nevent: progress\ndata: {"revision":${batch.revision}}\n\n`;
-      const input = { since: batch.revision, ranges: [range], previous, ...BATCH };
+  for (;;) {
+    await write(batchBytes(what, since, batch));
+    since = batch.revision;
+    const input = { since, ranges: [range], previous, ...BATCH };
+    try {
       batch = (await client.changes(input, WAIT_MS)).value;
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      return write(utf8(errorText(error)));
     }
-  } catch (error) {
-    if (!(error instanceof HoldfastError)) throw error;
-    yield errorText(error);
   }
+}
+
+const EVERYTHING = new Uint8Array();
+
+interface Batch {
+  events: StoreEvent[];
+  revision: number;
+}
+
+/** The newest batches as they were sent: many who watch the same are told the same. Plain data, shared by requests. */
+const sent = new Map<string, { since: number; revision: number; bytes: Uint8Array }>();
+const SENT_MAX = 64;
+const SENT_BYTES_MAX = 16 * 1024;
+
+/** `what` says all that the text depends on besides the revisions, which are never given twice. */
+function batchBytes(what: string, since: number | null, batch: Batch): Uint8Array {
+  const { events, revision } = batch;
+  if (events.length === 0) return utf8(`id: ${revision}\nevent: progress\ndata: {"revision":${revision}}\n\n`);
+  const before = sent.get(what);
+  if (before?.since === since && before.revision === revision) return before.bytes;
+  const bytes = utf8(events.map(eventText).join(""));
+  if (since !== null && bytes.length <= SENT_BYTES_MAX) {
+    if (sent.size >= SENT_MAX) sent.delete(sent.keys().next().value!);
+    sent.set(what, { since, revision, bytes });
+  }
+  return bytes;
 }
 
 /** Only the last event of a revision carries its id: whoever resumes never gets half of one. */
@@ -96,30 +156,6 @@ function eventText(event: StoreEvent, index: number, events: StoreEvent[]): stri
 }
 
 const errorText = (error: HoldfastError): string => `event: error\ndata: ${JSON.stringify(problemOf(error))}\n\n`;
-
-/** A text is taken from the source when the reader has taken the one before. */
-function paced(source: AsyncGenerator<string>): ReadableStream<Uint8Array> {
-  let unread: ReturnType<typeof setTimeout> | undefined;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        clearTimeout(unread);
-        const { done, value } = await source.next();
-        if (done) return controller.close();
-        controller.enqueue(utf8(value));
-        unread = setTimeout(() => {
-          controller.error(new Error("slow_consumer: nothing was read for a minute"));
-          void source.return(undefined);
-        }, UNREAD_MAX_MS);
-      },
-      async cancel() {
-        clearTimeout(unread);
-        await source.return(undefined);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-}
 
 function prefixRange(prefix: string): WatchRange {
   const from = utf8(prefix);
