@@ -1,5 +1,6 @@
 /** All benchmarks by name. */
 import type { Row } from "./measure.ts";
+import { consulBlocking, consulHealth, consulHealthStale } from "./scenarios/consul.ts";
 import { kvPut, register, resolve, route } from "./scenarios/requests.ts";
 import { memory, overload, start } from "./scenarios/limits.ts";
 import { changeVisible, heartbeats, watchFanout } from "./scenarios/registry.ts";
@@ -20,6 +21,9 @@ export const scenarios: Record<string, Scenario> = {
   heartbeats,
   "watch-fanout": watchFanout,
   "change-visible": changeVisible,
+  "consul-health-stale": consulHealthStale,
+  "consul-health": consulHealth,
+  "consul-blocking": consulBlocking,
   overload,
   memory,
 };

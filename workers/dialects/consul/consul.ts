@@ -33,6 +33,7 @@ import { Exchange } from "./exchange.ts";
 import { healthRoutes } from "./health.ts";
 import { exportedServiceRoutes } from "./exported-services.ts";
 import { intentionRoutes } from "./intentions/intentions.ts";
+import { confirmedAnswer } from "./kept-answers.ts";
 import { DEFAULT_NODE } from "./node-name.ts";
 import { operatorRoutes } from "./operator.ts";
 import { peeringRoutes } from "./peering.ts";
@@ -83,6 +84,8 @@ export async function handleConsul(request: Request, pathAndQuery: string, ports
   let exchange: Exchange | undefined;
   let response: Response;
   try {
+    const confirmed = request.method === "GET" ? await confirmedAnswer(request, pathAndQuery, ports) : null;
+    if (confirmed) return confirmed;
     const at = pathAndQuery.indexOf("?");
     const rawPath = at === -1 ? pathAndQuery : pathAndQuery.slice(0, at);
     if (rawPath.includes("//")) return redirect(rawPath.replace(/\/{2,}/g, "/"), pathAndQuery, at);

@@ -1,47 +1,80 @@
 /**
- * The hot path: `GET /v1/health/service/:name` and `/v1/catalog/service/:name` with `?stale` or `?cached`, answered before
- * and still true. Looked up by the request's own text before anything else is made of it.
+ * The hot path: `GET /v1/health/service/:name` and `/v1/catalog/service/:name`, answered before and still true. Looked up
+ * by the request's own text, before anything else is made of it.
+ *
+ * With `?stale` or `?cached` the isolate's feed vouches for the answer, and nobody is asked. Otherwise the owner is asked
+ * for no more than whether the service is as it was.
  *
  * Kept are answers for callers who may see everything; the others never get here.
  */
 import type { Bindings } from "../../request/bindings.ts";
 import { callerOf } from "../../request/caller.ts";
 import { DEFAULT_NAMESPACE } from "../../request/namespace.ts";
+import { NamespaceClient } from "../../request/namespace-client.ts";
+import type { EdgeResolver } from "../../resolver/resolver.ts";
 import { renderedBefore } from "../../resolver/resolver.ts";
 
-/** Host, kind, name, query; nothing encoded in the name, and no namespace in the path. */
-const ASKED = /^https?:\/\/([^/:]+)(?::\d+)?\/v1\/(health|catalog)\/service\/([^/?%]+)\?([^#]*)$/;
+/** Kind, name, query; nothing encoded in the name. */
+const ASKED = /^\/v1\/(health|catalog)\/service\/([^/?%]+)(?:\?([^#]*))?$/;
+/** The same behind a host, with a query. */
+const ASKED_URL = /^https?:\/\/([^/:]+)(?::\d+)?\/v1\/(health|catalog)\/service\/([^/?%]+)\?([^#]*)$/;
 /** Of a query: what makes it an answer from the cache, and what makes it nobody else's. */
 const FROM_CACHE = /(?:^|&)(?:stale|cached)(?:[=&]|$)/;
-const OWN = /(?:^|&)(?:index|wait|near|token|ns|dc|datacenter|peer|pretty|max_stale|consistent)=?/;
+const OWN =
+  /(?:^|&)(?:index|wait|near|token|ns|ap|partition|dc|datacenter|peer|sg|sameness|pretty|max_stale|consistent)/;
 const QUERY_MAX = 256;
+
+const keyOf = (kind: string, query: string): string => `consul:${kind}?${query}`;
 
 /** What an answer to this request is kept by; null when it is not to be kept. */
 export function keptKey(request: Request): string | null {
-  const asked = ASKED.exec(request.url);
-  if (!asked || request.headers.has("x-consul-namespace")) return null;
-  const query = asked[4]!;
-  if (query.length > QUERY_MAX || !FROM_CACHE.test(query) || OWN.test(query)) return null;
-  return `consul:${asked[2]!}?${query}`;
+  const { url, headers } = request;
+  const asked = ASKED.exec(url.slice(url.indexOf("/", url.indexOf("//") + 2)));
+  if (!asked || headers.has("x-consul-namespace")) return null;
+  const query = asked[3] ?? "";
+  return query.length > QUERY_MAX || OWN.test(query) ? null : keyOf(asked[1]!, query);
 }
 
+/** An answer that the feed vouches for. */
 export function keptAnswer(
   request: Request,
   env: Bindings,
   context: { waitUntil(work: Promise<unknown>): void },
 ): Response | null {
-  const asked = ASKED.exec(request.url);
-  if (!asked) return null;
-  const key = `consul:${asked[2]!}?${asked[4]!}`;
-  const rendered = renderedBefore(env, context, DEFAULT_NAMESPACE, asked[3]!, key);
-  if (!rendered || request.headers.has("x-consul-namespace")) return null;
+  const asked = ASKED_URL.exec(request.url);
+  if (!asked || !FROM_CACHE.test(asked[4]!)) return null;
+  const rendered = renderedBefore(env, context, DEFAULT_NAMESPACE, asked[3]!, keyOf(asked[2]!, asked[4]!));
   // A host may name a namespace, or a service behind the gateway.
-  if (asked[1]!.endsWith(env.HOLDFAST_DOMAIN ?? "holdfast")) return null;
+  if (!rendered || asked[1]!.endsWith(env.HOLDFAST_DOMAIN ?? "holdfast") || !maySeeAll(request, env)) return null;
+  return new Response(rendered.body, rendered);
+}
+
+/** An answer that the owner has just confirmed; null when there is none, or the service has changed. */
+export async function confirmedAnswer(
+  request: Request,
+  pathAndQuery: string,
+  { env, resolver, namespace }: { env: Bindings; resolver: EdgeResolver; namespace: string | null },
+): Promise<Response | null> {
+  const asked = ASKED.exec(pathAndQuery);
+  if (!asked) return null;
+  const [, kind = "", service = "", query = ""] = asked;
+  if (FROM_CACHE.test(query)) return null;
+  const cached = resolver.last(namespace ?? DEFAULT_NAMESPACE, service);
+  const rendered = cached?.rendered.get(keyOf(kind, query));
+  if (!cached || !rendered || !maySeeAll(request, env)) return null;
+  const known = cached.view.modRevision;
+  const client = new NamespaceClient(env, namespace ?? DEFAULT_NAMESPACE);
+  const { value: changed } = await client.query("registry.viewSince", { service, known });
+  return changed === null ? new Response(rendered.body, rendered) : null;
+}
+
+/** The others, and those who are refused, are answered in the ordinary way. */
+function maySeeAll(request: Request, env: Bindings): boolean {
+  if (request.headers.has("x-consul-namespace")) return false;
   try {
     callerOf(request, env, "consul");
+    return true;
   } catch {
-    // Refused, or somebody who may see less: told in Consul's words by the ordinary way.
-    return null;
+    return false;
   }
-  return new Response(rendered.body, rendered);
 }

@@ -58,7 +58,7 @@ export async function answerService<T extends object>(exchange: Exchange, form: 
   }
   const selection = selectionOf(exchange);
   const isWanted = compileFilter(selection.filter, form.schema);
-  const { view, cached, isCurrent } = await readService(exchange, service);
+  const { view, cached, isRepeatable } = await readService(exchange, service);
   // Everybody who may see everything sees the same; an order by nearness is the caller's own.
   const isShared = exchange.authorizer.isManagement && !["near", "pretty", "peer"].some((name) => params.has(name));
   const key = selectionKey(form.kind, selection);
@@ -67,7 +67,7 @@ export async function answerService<T extends object>(exchange: Exchange, form: 
   const response = new Response(body, { headers: { "content-type": "application/json" } });
   if (isShared && cached) {
     if (!kept) keepRendered(cached, key, { body, headers: new Headers() });
-    const asked = isCurrent ? keptKey(exchange.request) : null;
+    const asked = isRepeatable ? keptKey(exchange.request) : null;
     if (asked !== null) keepRendered(cached, asked, { body, headers: wholeHeaders(exchange) });
   }
   return response;

@@ -16,8 +16,8 @@ export interface ServiceRead {
   view: ServiceView;
   /** Where answers made from it may be kept; undefined when it is in no cache. */
   cached: CachedView | undefined;
-  /** From the isolate's views, and vouched for: the same question has the same answer until the view changes. */
-  isCurrent: boolean;
+  /** Headers and all, the same question has the same answer for as long as the view holds. */
+  isRepeatable: boolean;
 }
 
 /** A service without instances, as that of an unknown peer. */
@@ -65,7 +65,7 @@ async function readCached(exchange: Exchange, service: string): Promise<ServiceR
     if (hit) headers.set("age", String(entry.ageSeconds));
   }
   const isOwn = datacenter === datacenterOf(exchange.env);
-  return { view: entry.view, cached: entry.cached, isCurrent: isOwn && hit !== undefined && entry.ageMs === 0 };
+  return { view: entry.view, cached: entry.cached, isRepeatable: isOwn && hit !== undefined && entry.ageMs === 0 };
 }
 
 async function readOwned(exchange: Exchange, service: string): Promise<ServiceRead> {
@@ -73,10 +73,12 @@ async function readOwned(exchange: Exchange, service: string): Promise<ServiceRe
   const kept = resolver.last(namespace, service, datacenter);
   const known = kept?.view.modRevision ?? -1;
   const { value: page } = await exchange.read("registry.viewSince", { service, known }, [serviceRange(service)]);
-  if (page === null) return { view: kept!.view, cached: kept, isCurrent: false };
+  // The index of a service that does not exist is not its view's.
+  const isRepeatable = datacenter === datacenterOf(exchange.env) && exchange.query.consistency === "default";
+  if (page === null) return { view: kept!.view, cached: kept, isRepeatable: isRepeatable && known > 0 };
   let view = await wholeView(client, page);
   while (view === null) view = await wholeView(client, (await client.query("registry.view", { service })).value);
   const cached = resolver.keep(namespace, view, datacenter);
   // The cache may have a newer one already: then that is the answer.
-  return { view: cached.view, cached, isCurrent: false };
+  return { view: cached.view, cached, isRepeatable: false };
 }
