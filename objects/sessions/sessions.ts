@@ -15,6 +15,7 @@ import { assertName, assertText } from "../registry/limits.ts";
 import type { NodeSpec } from "../registry/nodes.ts";
 import { ensureNode, nodeNamed } from "../registry/nodes.ts";
 import { nodeKey } from "../registry/spaces.ts";
+import { applyStep } from "../registry/steps.ts";
 import { checksNamed } from "../registry/views.ts";
 import type { Context, Reader, Txn } from "../store/txn.ts";
 import { JsonSpace } from "../store/txn.ts";
@@ -43,7 +44,7 @@ export interface SessionInput {
   name: string;
   /** A node that is registered. */
   node: string;
-  /** To be registered unless it is. */
+  /** To be registered unless it is, and to have these checks unless it has them. */
   ensure?: NodeSpec | undefined;
   behavior: Behavior;
   lockDelayMs: number;
@@ -76,7 +77,7 @@ export function createSession(txn: Txn, context: Context, input: SessionInput): 
   if (ttlMs !== null) assertTtl("ttl", ttlMs);
   if (checks.length > CHECKS_MAX) throw invalid("checks", `must have at most ${CHECKS_MAX} entries`);
   assertExtra("extra", extra);
-  if (ensure) ensureNode(txn, context, ensure);
+  if (ensure) ensureWithChecks(txn, context, ensure);
   const found = nodeNamed(txn, node);
   if (!found) throw new HoldfastError("not_found", `there is no node "${node}"`, { node });
   const bound = [...new Set(checks)];
@@ -99,6 +100,15 @@ export function createSession(txn: Txn, context: Context, input: SessionInput): 
   sessionsOnNode.put(txn, [key, id], {});
   for (const check of bound) sessionsOnCheck.put(txn, [key, check, id], {});
   return describeSession(txn, { id })!;
+}
+
+function ensureWithChecks(txn: Txn, context: Context, spec: NodeSpec): void {
+  ensureNode(txn, context, spec);
+  const { name, checks } = nodeNamed(txn, spec.name)!;
+  for (const check of spec.checks ?? []) {
+    if (checks.some(({ id }) => id === check.id)) continue;
+    applyStep(txn, context, { type: "check.put", owner: { node: name }, check });
+  }
 }
 
 function assertHolds(reader: Reader, node: string, check: string): void {

@@ -9,6 +9,7 @@ import type { KeyEntry } from "../kv/entries.ts";
 import type { KeyRead, KeyWrite } from "../kv/operations.ts";
 import { readKeys, writeKeys } from "../kv/operations.ts";
 import { RANGE_BYTES_MAX, TXN_OPERATIONS_MAX } from "../kv/kv.ts";
+import type { CheckSpec } from "../registry/check-spec.ts";
 import type { RegisteredInstance, RegisteredNode } from "../model.ts";
 import { findNode } from "../registry/nodes.ts";
 import type { RegistryStep, StepResult } from "../registry/steps.ts";
@@ -21,11 +22,18 @@ import { OverlayTxn } from "../store/txn.ts";
 export type RegistryRead =
   /** By name or id. */
   | { type: "node.get"; name: string }
-  | { type: "instance.get"; node: string; id: string }
+  /** The first that is there. */
+  | { type: "instance.get"; node: string; ids: string[] }
   | { type: "check.get"; node: string; check: string };
 
+/** Checks by their id on a node, whosoever they are. */
+export type CheckWrite =
+  /** Of the first of these instances that is there; of the node itself when none is named. */
+  | { type: "check.set"; node: string; instances: string[]; check: CheckSpec; cas?: number | undefined }
+  | { type: "check.remove"; node: string; check: string; cas?: number | undefined };
+
 export type ReadOperation = KeyRead | RegistryRead;
-export type Operation = KeyWrite | RegistryStep | ReadOperation;
+export type Operation = KeyWrite | RegistryStep | CheckWrite | ReadOperation;
 
 /** What one operation wrote or read. */
 export interface OperationResult {
@@ -104,9 +112,33 @@ function apply(txn: Txn, context: Context, operation: Operation): OperationResul
     case "check.delete":
     case "check.report":
       return { step: applyStep(txn, context, operation) };
+    case "check.set":
+      return setCheck(txn, context, operation);
+    case "check.remove": {
+      const [found] = checksNamed(txn, operation);
+      const { check, cas } = operation;
+      const owner = found && found.service !== "" ? found : { node: operation.node };
+      return { step: applyStep(txn, context, { type: "check.delete", owner, check, cas }) };
+    }
     default:
       return read(txn, operation);
   }
+}
+
+function setCheck(txn: Txn, context: Context, operation: CheckWrite & { type: "check.set" }): OperationResult {
+  const { node, instances, check, cas } = operation;
+  const owner = instances.length === 0 ? { node } : firstInstance(txn, node, instances);
+  const step = applyStep(txn, context, { type: "check.put", owner, check, cas });
+  const [written] = checksNamed(txn, { node, check: check.id ?? "" });
+  return { step, ...(written && { check: written }) };
+}
+
+function firstInstance(reader: Reader, node: string, ids: string[]): RegisteredInstance {
+  for (const id of ids) {
+    const [instance] = instancesNamed(reader, node, id);
+    if (instance) return instance;
+  }
+  throw absent("instance");
 }
 
 function read(reader: Reader, operation: ReadOperation): OperationResult {
@@ -116,11 +148,8 @@ function read(reader: Reader, operation: ReadOperation): OperationResult {
       if (!node) throw absent("node");
       return { node };
     }
-    case "instance.get": {
-      const [instance] = instancesNamed(reader, operation.node, operation.id);
-      if (!instance) throw absent("instance");
-      return { instance };
-    }
+    case "instance.get":
+      return { instance: firstInstance(reader, operation.node, operation.ids) };
     case "check.get": {
       const [check] = checksNamed(reader, operation);
       if (!check) throw absent("check");

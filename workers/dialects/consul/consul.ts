@@ -29,8 +29,10 @@ import { coordinateRoutes } from "./coordinates.ts";
 import { datacenterRoutes } from "./datacenters.ts";
 import { discoveryChainRoutes } from "./discovery-chain/discovery-chain.ts";
 import { badRequest, ConsulError, consulErrorOf } from "./errors.ts";
+import { eventRoutes } from "./events.ts";
 import { Exchange } from "./exchange.ts";
 import { healthRoutes } from "./health.ts";
+import { kvRoutes } from "./kv.ts";
 import { exportedServiceRoutes } from "./exported-services.ts";
 import { intentionRoutes } from "./intentions/intentions.ts";
 import { confirmedAnswer } from "./kept-answers.ts";
@@ -39,8 +41,10 @@ import { operatorRoutes } from "./operator.ts";
 import { peeringRoutes } from "./peering.ts";
 import { queryRoutes } from "./queries/queries.ts";
 import { dispatch, errorResponse, RouteTable } from "./route.ts";
+import { sessionRoutes } from "./sessions.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { statusRoutes } from "./status.ts";
+import { txnRoutes } from "./txn/txn.ts";
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const NON_PRINTABLE = /[^\P{C}\u00ad]/u;
@@ -59,6 +63,10 @@ export const routes = new RouteTable([
   ...catalogWriteRoutes,
   ...healthRoutes,
   ...queryRoutes,
+  ...kvRoutes,
+  ...txnRoutes,
+  ...sessionRoutes,
+  ...eventRoutes,
   ...coordinateRoutes,
   ...operatorRoutes,
   ...peeringRoutes,

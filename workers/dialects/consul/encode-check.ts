@@ -5,9 +5,11 @@
  * Source: Consul 1.21, `structs.HealthCheck`.
  */
 import type { Check, RegisteredInstance, RegisteredNode } from "../../../objects/model.ts";
+import type { OwnedCheck } from "../../../objects/registry/views.ts";
 import { checkExtraOf } from "./catalog/extra.ts";
-import { serviceIdOf } from "./catalog/service-id.ts";
+import { serviceIdFrom, serviceIdOf } from "./catalog/service-id.ts";
 import { formatDuration } from "./durations.ts";
+import { DEFAULT_NODE } from "./node-name.ts";
 
 export interface CheckEntry {
   Node: string;
@@ -58,6 +60,13 @@ export function checkEntry(check: Check, owner: CheckOwnerEntry): CheckEntry {
     CreateIndex: owner.createRevision,
     ModifyIndex: owner.modRevision,
   };
+}
+
+/** One that was found by itself. */
+export function ownedCheckEntry(owned: OwnedCheck): CheckEntry {
+  const { service, id, node, tags, check, extra, createRevision, modRevision } = owned;
+  const serviceId = service === "" ? "" : serviceIdFrom(id, node, extra["consul"] !== undefined);
+  return checkEntry(check, { node: node || DEFAULT_NODE, serviceId, service, tags, createRevision, modRevision });
 }
 
 /** Consul knows no unknown: until a result comes, a check is critical. */

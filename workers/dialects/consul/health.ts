@@ -1,13 +1,12 @@
 /** `/v1/health`: services with their checks, and checks alone. Source: developer.hashicorp.com/consul/api-docs/health. */
 import type { HealthStatus } from "../../../objects/model.ts";
-import type { OwnedCheck } from "../../../objects/registry/views.ts";
-import { isDefaultNode, nodeKeyOf, serviceIdFrom } from "./catalog/service-id.ts";
+import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
 import { nodeOf, virtualNode } from "./catalog/agent-node.ts";
 import { ALL_NODES, ALL_SERVICES, meshEndpoints } from "./catalog/mesh-endpoints.ts";
 import { allNodes, checksFrom } from "./catalog/pages.ts";
 import { readNode, withDefaultNode } from "./catalog/reads.ts";
 import type { CheckEntry } from "./encode-check.ts";
-import { checkEntry, nodeChecks, serviceChecks } from "./encode-check.ts";
+import { nodeChecks, ownedCheckEntry, serviceChecks } from "./encode-check.ts";
 import { badRequest } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Predicate } from "./filter/compile.ts";
@@ -70,7 +69,7 @@ async function checksInState(exchange: Exchange): Promise<Response> {
   exchange.tellConsistency();
   if (status === undefined && state !== "any") return exchange.json([]);
   const owned = await checksFrom(exchange, first, status);
-  const entries = owned.map(entryOf);
+  const entries = owned.map(ownedCheckEntry);
   // The default node's, while that is no record.
   const hasDefault = owned.some(({ service, node }) => service === "" && isDefaultNode(node));
   if (!hasDefault && status !== "warning" && status !== "critical" && (await isVirtual(exchange))) {
@@ -86,11 +85,6 @@ async function checksInState(exchange: Exchange): Promise<Response> {
 async function isVirtual(exchange: Exchange): Promise<boolean> {
   const { value } = await exchange.client.query("nodes.get", { name: DEFAULT_NODE });
   return value === null || value.implicit;
-}
-
-function entryOf({ service, id, node, tags, check, extra, createRevision, modRevision }: OwnedCheck): CheckEntry {
-  const serviceId = service === "" ? "" : serviceIdFrom(id, node, extra["consul"] !== undefined);
-  return checkEntry(check, { node: node || DEFAULT_NODE, serviceId, service, tags, createRevision, modRevision });
 }
 
 async function answerChecks(exchange: Exchange, checks: CheckEntry[], isWanted: Predicate): Promise<Response> {

@@ -9,6 +9,8 @@ import type {
   ServiceSummary,
 } from "../../../../objects/registry/views.ts";
 import type { HealthStatus } from "../../../../objects/model.ts";
+import type { Page, Stored } from "../../../../objects/policy/records.ts";
+import type { Session } from "../../../../objects/sessions/sessions.ts";
 import type { Exchange } from "../exchange.ts";
 
 /** The pages after the first. */
@@ -50,6 +52,17 @@ export async function checksFrom(
   const pages = following(first, async (after) => (await client.query("registry.checks", { after, status })).value);
   for await (const page of pages) checks.push(...page.checks);
   return checks;
+}
+
+export async function sessionsFrom(
+  { client }: Exchange,
+  first: Page<Stored<Session>>,
+  node: string | undefined,
+): Promise<Stored<Session>[]> {
+  const sessions: Stored<Session>[] = [];
+  const pages = following(first, async (after) => (await client.query("session.list", { node, after })).value);
+  for await (const page of pages) sessions.push(...page.items);
+  return sessions;
 }
 
 export interface Instances {

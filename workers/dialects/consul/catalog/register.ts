@@ -37,7 +37,8 @@ export const catalogWriteRoutes = [
   route("/catalog/deregister", { PUT: deregister }),
 ];
 
-const nodeService = object({
+/** Of a service as it is written in the catalog. */
+export const serviceFields = {
   Kind: text,
   ID: text,
   Service: text,
@@ -55,7 +56,9 @@ const nodeService = object({
   PeerName: text,
   CreateIndex: int,
   ModifyIndex: int,
-});
+};
+const nodeService = object(serviceFields);
+type NodeService = Decoded<typeof nodeService>;
 
 /** Read as Go reads it: what it does not know is passed over. */
 const definition = object(
@@ -90,7 +93,8 @@ const definition = object(
   { lenient: true },
 );
 
-const healthCheck = object({
+/** Of a check as it is written in the catalog. */
+export const checkFields = {
   Node: text,
   CheckID: text,
   Name: text,
@@ -108,8 +112,9 @@ const healthCheck = object({
   Definition: definition,
   CreateIndex: int,
   ModifyIndex: int,
-});
-type HealthCheck = Decoded<typeof healthCheck>;
+};
+const healthCheck = object(checkFields);
+export type HealthCheck = Decoded<typeof healthCheck>;
 
 const registration = object({
   Datacenter: text,
@@ -184,7 +189,7 @@ async function decode<T>(exchange: Exchange, schema: Parameters<typeof decodeBod
   }
 }
 
-function settled(check: HealthCheck, node: string): HealthCheck {
+export function settled(check: HealthCheck, node: string): HealthCheck {
   return { ...check, Node: check.Node || node, CheckID: check.CheckID || check.Name };
 }
 
@@ -208,7 +213,7 @@ function assertRegistration(body: Registration, checks: HealthCheck[]): void {
   }
 }
 
-function assertService(service: Decoded<typeof nodeService>): void {
+export function assertService(service: NodeService): void {
   const wrong = wrongWithService({ ...service, isNative: service.Connect.Native }, false);
   if (wrong.length > 0) throw refused(multiError(wrong));
   if (service.Service === "") {
@@ -218,7 +223,7 @@ function assertService(service: Decoded<typeof nodeService>): void {
   if (isAnyAddress(service.Address)) throw refused("Invalid service address");
 }
 
-function serviceOf({ Connect: connect, ...rest }: Decoded<typeof nodeService>): ServiceRegistration {
+export function serviceOf({ Connect: connect, ...rest }: NodeService): ServiceRegistration {
   return { ...rest, ID: rest.ID || rest.Service, isNative: connect.Native };
 }
 
@@ -301,7 +306,7 @@ function ownerOf(
   return { service: other.service, id: other.id };
 }
 
-function specOf(check: HealthCheck): CheckSpec {
+export function specOf(check: HealthCheck): CheckSpec {
   const shown = Object.fromEntries(
     Object.entries(check.Definition).filter(([, value]) => {
       if (typeof value === "object") return Object.keys(value).length > 0;

@@ -116,6 +116,14 @@ export function parseUnsigned(text: string, size: UnsignedSize): bigint {
   return parseMagnitude("ParseUint", text, text, size);
 }
 
+/** One of 64 bits in plain decimal, as `ParseUint` reads it with base 10. */
+export function parseDecimal(text: string): bigint {
+  if (!/^\d+$/.test(text)) throw new StrconvError("ParseUint", text, "invalid syntax");
+  const value = BigInt(text);
+  if (value >= 1n << 64n) throw new StrconvError("ParseUint", text, "value out of range");
+  return value;
+}
+
 function parseMagnitude(parser: string, text: string, unsigned: string, size: UnsignedSize): bigint {
   const form = BASES.find(({ prefix }) => prefix.test(unsigned));
   const base = form?.base ?? 10;
