@@ -3,13 +3,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Asked } from "../../../edge.ts";
 import { Edge } from "../../../edge.ts";
 import type { Pair } from "./client.ts";
-import { consulOf } from "./client.ts";
+import { Changes, consulClient } from "./client.ts";
 
 let edge: Edge;
-let consul: ReturnType<typeof consulOf>;
+let consul: ReturnType<typeof consulClient>;
 beforeAll(async () => {
   edge = await Edge.start(["--no-agent"]);
-  consul = consulOf(edge);
+  consul = consulClient(edge);
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 beforeEach(() => ask("?recurse", { method: "DELETE" }));
@@ -52,32 +52,17 @@ describe("with the npm client", () => {
 
   test("a watch is told of each change, and of the key's end", async () => {
     await consul.kv.set("w", "1");
-    const watch = consul.watch({ method: consul.kv.get, options: { key: "w", wait: "30s" } });
-    const seen = changes(watch);
-    expect(await seen.next()).toMatchObject({ value: { Value: "1" } });
+    using seen = new Changes<Pair | undefined>(
+      consul.watch({ method: consul.kv.get, options: { key: "w", wait: "30s" } }),
+    );
+    expect(await seen.next()).toMatchObject({ Value: "1" });
     await consul.kv.set("w", "2");
-    expect(await seen.next()).toMatchObject({ value: { Value: "2" } });
+    expect(await seen.next()).toMatchObject({ Value: "2" });
     await consul.kv.del("w");
-    expect((await seen.next()).value).toBeUndefined();
-    watch.end();
+    expect(await seen.next()).toBeUndefined();
+    expect(seen.errors).toEqual([]);
   });
 });
-
-async function* changes(watch: ReturnType<typeof consul.watch>): AsyncGenerator<Pair | undefined> {
-  const queue: (Pair | undefined)[] = [];
-  let wake = (): void => {};
-  watch.on("change", (data: Pair | undefined) => {
-    queue.push(data);
-    wake();
-  });
-  watch.on("error", (error: Error) => {
-    throw error;
-  });
-  for (;;) {
-    while (queue.length > 0) yield queue.shift();
-    await new Promise<void>((resolve) => (wake = resolve));
-  }
-}
 
 describe("answers", () => {
   test("an entry has these fields in this order, and 64 bits of flags", async () => {
