@@ -20,7 +20,7 @@ import { openText, sealText } from "../request/sealing.ts";
 import { createLeaf, createRoot } from "./x509.ts";
 
 export interface AuthorityPorts {
-  client: NamespaceClient;
+  client: Pick<NamespaceClient, "query" | "execute">;
   env: Bindings;
   caller: Caller;
 }

@@ -173,6 +173,8 @@ describe("together", () => {
     expect(pairs(bySource.web)).toEqual(["*>db", "*>*"]);
     const byDestination = (await ask("GET", "/connect/intentions/match?by=destination&name=web")).json;
     expect(pairs(byDestination.web)).toEqual(["api>*", "*>*"]);
+    expect((await ask("GET", "/connect/intentions/match?by=source&name=__proto__")).text).toContain('{"__proto__":[');
+    expect((await ask("GET", `/connect/intentions/match?by=source${"&name=a".repeat(65)}`)).status).toBe(500);
     expect((await ask("GET", "/connect/intentions/match?name=a")).text).toBe("required query parameter 'by' not set");
     expect((await ask("GET", "/connect/intentions/match?by=source")).text).toBe(
       "required query parameter 'name' not set",

@@ -95,6 +95,9 @@ async function deleteExact(exchange: Exchange): Promise<Response> {
   return exchange.json(true);
 }
 
+/** Each is a question of its own. */
+const MATCHED_NAMES_MAX = 64;
+
 async function match(exchange: Exchange): Promise<Response> {
   const by = exchange.params.getAll("by");
   if (by.length !== 1) throw refused("required query parameter 'by' not set");
@@ -103,18 +106,19 @@ async function match(exchange: Exchange): Promise<Response> {
   }
   const names = exchange.params.getAll("name");
   if (names.length === 0) throw refused("required query parameter 'name' not set");
+  if (names.length > MATCHED_NAMES_MAX) throw refused(`at most ${MATCHED_NAMES_MAX} names can be matched at once`);
   const services = names.map((name) => parseService("name", "match entry namespace", name).service);
   for (const service of services) exchange.require("intention", "read", service);
   await exchange.changed([rangeOfRules("access")]);
-  const matches: Record<string, unknown> = {};
+  const matches = new Map<string, unknown>();
   for (const [index, service] of services.entries()) {
     const { value: rules } = await exchange.client.query("rule.access", { by: by[0], service });
     const intentions = sorted((rules as AccessRule[]).flatMap(intentionsOf)).filter(
       ({ pair }) => by[0] === "destination" || isFrom(pair.source, service),
     );
-    matches[names[index]!] = intentions.length === 0 ? null : intentions.map(encodeIntention);
+    matches.set(names[index]!, intentions.length === 0 ? null : intentions.map(encodeIntention));
   }
-  return exchange.json(matches);
+  return exchange.json(Object.fromEntries(matches));
 }
 
 const isFrom = ({ service, peer }: { service: string; peer: string }, wanted: string): boolean =>

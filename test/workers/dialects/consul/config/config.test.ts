@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Reply } from "../../../../edge.ts";
 import { Edge } from "../../../../edge.ts";
+import { createRoot } from "../../../../../workers/authority/x509.ts";
 
 let edge: Edge;
 /** Each test has one of its own. */
@@ -107,6 +108,24 @@ describe("entries", () => {
     await put({ Kind: "service-resolver", Name: "a" });
     await put({ Kind: "service-defaults", Name: "b" });
     expect((await waiting).json).toHaveLength(2);
+  });
+});
+
+describe("certificates", () => {
+  test("are kept when certificate and key belong together", async () => {
+    const wishes = { uri: "spiffe://x", ttlMs: 3_600_000, now: Date.now(), serial: 1 };
+    const [one, other] = await Promise.all(
+      ["a.example.com", "b"].map((commonName) => createRoot({ commonName, ...wishes })),
+    );
+    const entry = { Kind: "inline-certificate", Name: "c", Certificate: one!.certificate, PrivateKey: one!.privateKey };
+    expect((await put(entry)).text).toBe("true");
+    expect((await ask("GET", "/config/inline-certificate/c")).json).toMatchObject(entry);
+    expect(await put({ ...entry, PrivateKey: other!.privateKey })).toMatchObject({
+      status: 500,
+      text: "tls: private key does not match public key",
+    });
+    const Certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+    expect((await put({ ...entry, Certificate })).text).toMatch(/^failed to parse certificate: /);
   });
 });
 

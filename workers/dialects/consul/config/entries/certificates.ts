@@ -1,5 +1,6 @@
 /** Whether a certificate and a private key, both in PEM, belong together and can be served. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { refused } from "../../errors.ts";
 import { isDomainName } from "../parts.ts";
 
@@ -17,7 +18,7 @@ export function assertCertificate(certificate: string, privateKey: string): void
   const block = PEM.exec(certificate);
   if (!block) throw refused("failed to parse certificate PEM");
   const x509 = parsed(() => new X509Certificate(block[0]), "failed to parse certificate: x509: malformed certificate");
-  if (!x509.checkPrivateKey(key)) throw refused("tls: private key does not match public key");
+  if (!isPair(x509, key)) throw refused("tls: private key does not match public key");
   for (const host of hostsOf(x509)) {
     if (!isDomainName(host)) throw refused(`host ${JSON.stringify(host)} must be a valid DNS hostname`);
   }
@@ -29,6 +30,12 @@ function parsed<T>(parse: () => T, refusal: string): T {
   } catch {
     throw refused(refusal);
   }
+}
+
+/** By the public keys themselves: the runtime's `checkPrivateKey` says no to every pair. */
+function isPair({ publicKey }: X509Certificate, privateKey: KeyObject): boolean {
+  const told = publicKey.export({ type: "spki", format: "der" });
+  return told.equals(createPublicKey(privateKey).export({ type: "spki", format: "der" }));
 }
 
 /** The common name and every alternative one. */
