@@ -457,6 +457,10 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     if (floor > store.revision) {
       backend.raiseFloor(floor);
       store.reload();
+    } else if (store.revision === 0) {
+      // Index 1 is that of nothing: who waits for more must not miss the first commit.
+      backend.setMeta("revision_floor", "1");
+      store.reload();
     }
     if (ceiling !== known) backend.setMeta(CEILING, String(ceiling));
     this.#ceiling = ceiling;

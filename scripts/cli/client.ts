@@ -90,6 +90,49 @@ export interface ServiceOutput {
   tags: string[];
 }
 
+export interface CheckOutput {
+  id: string;
+  type: string;
+  status: string;
+  output: string;
+  /** ISO 8601. */
+  since: string;
+  [field: string]: unknown;
+}
+
+export interface NodeOutput {
+  name: string;
+  address: string;
+  status: string;
+  meta: Record<string, string>;
+  checks: CheckOutput[];
+  /** Nobody registered it: it is known by its instances. */
+  implicit: boolean;
+  [field: string]: unknown;
+}
+
+/** A check that an agent runs. A node's own has an empty service, and the node's key as id. */
+export interface AgentTask {
+  service: string;
+  id: string;
+  address: string;
+  check: CheckOutput;
+}
+
+export interface AgentTasks {
+  revision: number;
+  truncated: boolean;
+  checks: AgentTask[];
+}
+
+export interface AgentResult {
+  service: string;
+  id: string;
+  check: string;
+  status: string;
+  output: string;
+}
+
 export interface ResolveQuery {
   healthy?: boolean;
   tag?: string;
@@ -175,6 +218,40 @@ export class HoldfastClient {
     return this.#json("POST", `${instancePath(service, id)}/heartbeat`);
   }
 
+  /** All of the edge's datacenter, whichever this client is for. */
+  namespaces(signal?: AbortSignal): Promise<Answer<{ namespaces: { name: string }[] }>> {
+    return this.#json("GET", null, { signal });
+  }
+
+  nodes(query: { after?: string | undefined } = {}): Promise<Answer<{ nodes: NodeOutput[]; after: string | null }>> {
+    return this.#json("GET", "/nodes", { query });
+  }
+
+  node(name: string): Promise<Answer<NodeOutput>> {
+    return this.#json("GET", `/nodes/${segment(name)}`);
+  }
+
+  nodeInstances(name: string): Promise<Answer<{ instances: InstanceOutput[] }>> {
+    return this.#json("GET", `/nodes/${segment(name)}/instances`);
+  }
+
+  /** With a revision, waits until the list is another; `wait` has to fit into this client's timeout. */
+  agentChecks(
+    node: string,
+    query: { revision?: number; wait?: string; nodeless?: boolean },
+    signal?: AbortSignal,
+  ): Promise<Answer<AgentTasks>> {
+    return this.#json("GET", `/agents/${segment(node)}/checks`, { query, signal });
+  }
+
+  reportAgentChecks(
+    node: string,
+    results: AgentResult[],
+    signal?: AbortSignal,
+  ): Promise<Answer<{ applied: number; ignored: number }>> {
+    return this.#json("POST", `/agents/${segment(node)}/checks`, { body: JSON.stringify({ results }), signal });
+  }
+
   resolve(name: string, query: ResolveQuery = {}): Promise<Answer<ResolveOutput>> {
     return this.#json("GET", `/resolve/${segment(name)}`, { query: { ...query } });
   }
@@ -240,9 +317,10 @@ export class HoldfastClient {
     return this.#json("GET", "/status");
   }
 
-  /** `path` is below the namespace. Throws ApiError for every answer that is not 2xx, and for none at all. */
-  async request(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
-    const url = `${this.address}/api/v1/namespaces/${segment(this.namespace)}${path}${queryString(options.query ?? {})}`;
+  /** `path` is below the namespace, null = the list of namespaces. Throws ApiError for every answer that is not 2xx, and for none at all. */
+  async request(method: string, path: string | null, options: RequestOptions = {}): Promise<Response> {
+    const below = path === null ? "" : `/${segment(this.namespace)}${path}`;
+    const url = `${this.address}/api/v1/namespaces${below}${queryString(options.query ?? {})}`;
     const { signal, done } = this.#deadline(options);
     try {
       const response = await fetch(url, {
@@ -283,7 +361,7 @@ export class HoldfastClient {
     return { signal: AbortSignal.any([controller.signal, ...outer]), done: () => clearTimeout(timer) };
   }
 
-  async #json<T>(method: string, path: string, options: RequestOptions = {}): Promise<Answer<T>> {
+  async #json<T>(method: string, path: string | null, options: RequestOptions = {}): Promise<Answer<T>> {
     const response = await this.request(method, path, options);
     try {
       const text = await response.text();

@@ -17,6 +17,13 @@ export const AGENT_PORTS = {
 
 export type AgentListener = keyof typeof AGENT_PORTS;
 
+export interface AgentCheckOptions {
+  /** The node that this machine is. */
+  node: string;
+  /** Whoever may register a check may run commands here. */
+  scripts: boolean;
+}
+
 export interface ServeOptions {
   host: string;
   /** 0 = one that is free. */
@@ -31,7 +38,9 @@ export interface ServeOptions {
   domain: string;
   /** The agent's ports; 0 = off. All are 0 with --no-agent. */
   agentPorts: Record<AgentListener, number>;
-  /** Handed to the Worker as they are. */
+  /** Null: no checks are run here. */
+  agentChecks: AgentCheckOptions | null;
+  /** What checks and the gateway may reach; handed to the Worker as they are. */
   egress: Record<string, string>;
   isTest: boolean;
   /** The Worker's entry; undefined = workers/edge.ts of the checkout. */
@@ -52,6 +61,12 @@ export function addServeOptions(command: Command): Command {
   value("--datacenters <names>", "all datacenters: dc1,dc2", "HOLDFAST_DATACENTERS");
   value("--domain <name>", "domain of DNS names and hosts (default: holdfast)", "HOLDFAST_DOMAIN");
   value("--no-agent", "the edge only, no listeners of the agent", "HOLDFAST_NO_AGENT");
+  value("--node <name>", "node whose checks the agent runs (default: holdfast)", "HOLDFAST_NODE");
+  value(
+    "--enable-script-checks",
+    "the agent runs commands that checks name: whoever may register may run anything here",
+    "HOLDFAST_ENABLE_SCRIPT_CHECKS",
+  );
   for (const [name, port] of Object.entries(AGENT_PORTS)) {
     value(
       `--${name}-port <n>`,
@@ -87,6 +102,12 @@ export function serveOptions(flags: Record<string, unknown>, env: Environment): 
     datacenters: datacenters.map(({ entry }) => entry).join(","),
     domain: domain(text("domain", "HOLDFAST_DOMAIN") ?? "holdfast"),
     agentPorts: Object.fromEntries(names.map((name) => [name, agentPort(name)])) as Record<AgentListener, number>,
+    agentChecks: hasAgent
+      ? {
+          node: nodeName(text("node", "HOLDFAST_NODE") ?? "holdfast"),
+          scripts: flags["enableScriptChecks"] === true || isSet(env["HOLDFAST_ENABLE_SCRIPT_CHECKS"]),
+        }
+      : null,
     egress: {
       HOLDFAST_EGRESS_ALLOW: env["HOLDFAST_EGRESS_ALLOW"] || "private",
       ...(env["HOLDFAST_EGRESS_DENY"] && { HOLDFAST_EGRESS_DENY: env["HOLDFAST_EGRESS_DENY"] }),
@@ -110,6 +131,12 @@ function label(value: string, option: string): string {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) {
     throw usage(`${option}: "${value}" is not a DNS label (a-z, 0-9 and -, up to 63 characters)`);
   }
+  return value;
+}
+
+function nodeName(value: string): string {
+  const isName = value.length <= 255 && value.trim() === value && !/\p{Cc}/u.test(value) && !/^\.{0,2}$/.test(value);
+  if (!isName) throw usage("--node: not a name (1 to 255 characters, no control characters)");
   return value;
 }
 

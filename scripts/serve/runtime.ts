@@ -4,6 +4,7 @@
  * The socket is a direct one: requests reach the Worker without Miniflare's entry in between, which costs three quarters
  * of the throughput.
  */
+import { readFileSync } from "node:fs";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Log, LogLevel, Miniflare } from "miniflare";
@@ -72,7 +73,9 @@ function createMiniflare(options: RuntimeOptions, watch: CrashWatch): Miniflare 
     ),
     defaultPersistRoot: options.statePath,
     unsafeDirectSockets: [{ host: options.host, port: options.port }],
-    outboundService: { network: NETWORK },
+    outboundService: {
+      network: { ...NETWORK, tlsOptions: { ...NETWORK.tlsOptions, trustedCertificates: ownAuthorities() } },
+    },
     // Otherwise Miniflare asks Cloudflare for a sample of request.cf at the start.
     cf: false,
     telemetry: { enabled: false },
@@ -82,6 +85,17 @@ function createMiniflare(options: RuntimeOptions, watch: CrashWatch): Miniflare 
     handleStructuredLogs: log.accept,
     unsafeHandleRuntimeRestart: () => watch.restarted(),
   });
+}
+
+/** The operator's own certificate authorities, from where Node takes them too: Worker and agent trust the same. */
+function ownAuthorities(): string[] {
+  const file = process.env["NODE_EXTRA_CA_CERTS"];
+  if (!file) return [];
+  try {
+    return readFileSync(file, "utf8").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  } catch (error) {
+    throw new CommandError(`NODE_EXTRA_CA_CERTS: ${reason(error)}`);
+  }
 }
 
 /** Miniflare's own handlers exit at once with 143; ending is the business of `serve`. */

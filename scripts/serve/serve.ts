@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { CommandError, EXIT, type ExitCode } from "../cli/exit.ts";
 import { errorLine } from "../cli/output.ts";
 import { onStop } from "../cli/stop.ts";
+import { parseEgressPolicy } from "../../objects/egress.ts";
+import { AgentChecks } from "../agent/checks/checks.ts";
 import { checkAgentPorts, startAgent, type RunningListener } from "./agent.ts";
 import { checkedToken, DataFolder } from "./data-folder.ts";
 import type { ServeOptions } from "./options.ts";
@@ -24,6 +26,7 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const host = await checkedHost(options);
   if (options.rootToken !== null) checkedToken(options.rootToken, "--root-token");
+  const policy = parseEgressPolicy({ ...options.egress, HOLDFAST_DOMAIN: options.domain });
   const port = await freePort(host, options.port, ["tcp"]);
   await checkAgentPorts(host, options.agentPorts);
   const folder = await DataFolder.open(options.dataFolder);
@@ -36,6 +39,8 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
   const edge = originOf(host, port);
   let runtime: Runtime | undefined;
   let listeners: RunningListener[] = [];
+  let checks: AgentChecks | undefined;
+  const complain = (line: string): void => void process.stderr.write(errorLine(line));
   try {
     const token = tokenOf(options, folder);
     // Miniflare takes a third of a second to load; the bundler works meanwhile in its own process.
@@ -47,13 +52,15 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
       bindings: bindingsOf(options, token),
       statePath: folder.statePath,
       signal: stop.signal,
-      onLine: (line) => process.stderr.write(errorLine(line)),
+      onLine: complain,
       onDead: (reason) => {
-        process.stderr.write(errorLine(reason));
+        complain(reason);
         stop.abort(EXIT.error);
       },
     });
     listeners = await startAgent({ host, edge, token }, options.agentPorts);
+    if (options.agentChecks)
+      checks = new AgentChecks({ edge, token, policy, ...options.agentChecks, onLine: complain });
     folder.announce(edge, options.rootToken);
     for (const line of surfaceLines(edge, host, listeners)) say(line);
     if (options.isOpen) say(`  open: whoever reaches ${edge} may do everything, without a token`);
@@ -68,7 +75,7 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
       process.stderr.write(errorLine(`not stopped after ${STOP_WITHIN_MS / 1000} s; giving up`));
       process.exit(EXIT.error);
     }, STOP_WITHIN_MS);
-    await Promise.allSettled(listeners.map((listener) => listener.close()));
+    await Promise.allSettled([...listeners, ...(checks ? [checks] : [])].map((part) => part.close()));
     await runtime?.dispose();
     folder.close();
     stopListening();

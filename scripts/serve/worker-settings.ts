@@ -20,4 +20,6 @@ export const DURABLE_OBJECTS: Record<string, string> = {
 export const NETWORK = {
   allow: ["public", "private"],
   deny: ["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"],
+  // Without it nothing is reached over TLS at all.
+  tlsOptions: { trustBrowserCas: true },
 };

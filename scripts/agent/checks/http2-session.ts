@@ -2,6 +2,7 @@
 import http2 from "node:http2";
 import net, { isIP } from "node:net";
 import tls from "node:tls";
+import { hostAndPort } from "../../../objects/probing/output.ts";
 import { lookupOf, type JudgedTarget } from "./target.ts";
 
 export interface SessionTls {
@@ -21,9 +22,8 @@ export async function withSession<T>(
   signal.throwIfAborted();
   const { promise: failed, reject } = Promise.withResolvers<never>();
   const socket = connect(target, options);
-  const authority = new URL(`${options.tls ? "https" : "http"}://${urlHost(options.tlsServerName || target.host)}`);
-  authority.port = String(target.port);
-  const session = http2.connect(authority, {
+  const host = hostAndPort(options.tlsServerName || target.host, target.port);
+  const session = http2.connect(`${options.tls ? "https" : "http"}://${host}`, {
     createConnection: () => socket,
     settings: { enablePush: false },
     maxReservedRemoteStreams: 0,
@@ -53,5 +53,3 @@ function connect(target: JudgedTarget, { tls: isSecure, tlsSkipVerify, tlsServer
     rejectUnauthorized: !tlsSkipVerify,
   });
 }
-
-const urlHost = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);

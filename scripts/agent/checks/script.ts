@@ -66,8 +66,8 @@ class Tail {
   }
 
   text(): string {
-    // Not from within a character.
-    const start = this.#isCut ? this.#kept.findIndex((byte) => (byte & 0xc0) !== 0x80) : 0;
-    return this.#kept.subarray(Math.max(0, start)).toString();
+    let start = 0;
+    while (this.#isCut && (this.#kept[start]! & 0xc0) === 0x80) start++; // not from within a character
+    return this.#kept.subarray(start).toString();
   }
 }

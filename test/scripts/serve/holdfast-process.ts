@@ -68,7 +68,7 @@ export class HoldfastProcess {
 export class RunningServe extends HoldfastProcess {
   address = "";
 
-  /** With the placeholder Worker, a free port and no agent, unless told otherwise. Resolves when it is ready. */
+  /** With the placeholder Worker, a free port and no agent (until a port of it is named). Resolves when it is ready. */
   static async start(
     data: string,
     args: readonly string[] = [],
@@ -76,7 +76,8 @@ export class RunningServe extends HoldfastProcess {
   ): Promise<RunningServe> {
     const entry = options.entry === null ? [] : ["--entry", options.entry ?? PLACEHOLDER];
     const port = args.includes("--port") ? [] : ["--port", "0"];
-    const serve = new RunningServe(["serve", "--data", data, "--no-agent", ...port, ...entry, ...args], options);
+    const agent = args.includes("--dns-port") ? [] : ["--no-agent"];
+    const serve = new RunningServe(["serve", "--data", data, ...agent, ...port, ...entry, ...args], options);
     serve.address = (await serve.says(/^holdfast ready on (\S+)/m))[1] as string;
     return serve;
   }

@@ -22,6 +22,7 @@ describe("serve options", () => {
       datacenters: "",
       domain: "holdfast",
       agentPorts: { dns: 8600, zookeeper: 2181, etcd: 2379, nacos: 8848, eureka: 8761, xds: 15010 },
+      agentChecks: { node: "holdfast", scripts: false },
       egress: { HOLDFAST_EGRESS_ALLOW: "private" },
       isTest: false,
       entry: undefined,
@@ -44,6 +45,8 @@ describe("serve options", () => {
       HOLDFAST_NACOS_PORT: "3",
       HOLDFAST_EUREKA_PORT: "4",
       HOLDFAST_XDS_PORT: "5",
+      HOLDFAST_NODE: "db 7",
+      HOLDFAST_ENABLE_SCRIPT_CHECKS: "1",
       HOLDFAST_EGRESS_ALLOW: "10.0.0.0/8",
       HOLDFAST_EGRESS_DENY: "10.1.0.0/16",
       HOLDFAST_TEST: "1",
@@ -58,6 +61,7 @@ describe("serve options", () => {
       datacenters: "fra1=weur,iad1",
       domain: "svc.example.org",
       agentPorts: { dns: 53, zookeeper: 1, etcd: 2, nacos: 3, eureka: 4, xds: 5 },
+      agentChecks: { node: "db 7", scripts: true },
       egress: { HOLDFAST_EGRESS_ALLOW: "10.0.0.0/8", HOLDFAST_EGRESS_DENY: "10.1.0.0/16" },
       isTest: true,
     });
@@ -79,8 +83,20 @@ describe("serve options", () => {
   test.each([
     ["flag", ["--no-agent"], {}],
     ["variable", [], { HOLDFAST_NO_AGENT: "1" }],
-  ])("no agent by %s turns all its ports off", (_name, args, env) => {
-    expect(new Set(Object.values(parse(args, env as Record<string, string>).agentPorts))).toEqual(new Set([0]));
+  ])("no agent by %s turns all its ports and checks off", (_name, args, env) => {
+    const { agentPorts, agentChecks } = parse(args, env as Record<string, string>);
+    expect(new Set(Object.values(agentPorts))).toEqual(new Set([0]));
+    expect(agentChecks).toBeNull();
+  });
+
+  test("the agent's node and scripts by flag", () => {
+    const { agentChecks } = parse(["--node", "db-7", "--enable-script-checks"], { HOLDFAST_NODE: "other" });
+    expect(agentChecks).toEqual({ node: "db-7", scripts: true });
+    expect(parse([], { HOLDFAST_ENABLE_SCRIPT_CHECKS: "0" }).agentChecks?.scripts).toBe(false);
+  });
+
+  test.each(["", " a", ".", "a\u0000b", "x".repeat(256)])("refuses %j as a node", (name) => {
+    expect(() => parse(["--node", name])).toThrow(/--node/);
   });
 
   test.each(["-1", "65536", "8500.5", "0x10", " 80", "1e3"])("refuses %s as a port", (port) => {
