@@ -124,6 +124,17 @@ describe("configuration", () => {
     expect(Date.parse(json.ValidBefore) - Date.parse(json.ValidAfter)).toBe(3_600_000);
   });
 
+  test("ends a wait for a certificate once, and not again and again", async () => {
+    const indexOf = (reply: Reply): number => Number(reply.headers.get("x-consul-index"));
+    const first = await leafOf("waited");
+    const Config = { LeafCertTTL: "2h", IntermediateCertTTL: "6h" };
+    await ask("PUT", "/connect/ca/configuration", { Provider: "consul", Config });
+    const woken = await leafOf("waited", `?index=${indexOf(first)}&wait=60s`);
+    expect(woken.json).toEqual(first.json);
+    expect(indexOf(woken)).toBeGreaterThan(indexOf(first));
+    expect(indexOf(await leafOf("waited", `?index=${indexOf(woken)}&wait=10ms`))).toBe(indexOf(woken));
+  });
+
   test.each<[object, number, string]>([
     [{ Provider: "vault" }, 500, 'unknown CA provider "vault"'],
     [{ Provider: "consul", Config: { LeafCertTTL: "1m" } }, 500, "leaf cert TTL must be greater or equal than 1h0m0s"],

@@ -42,7 +42,7 @@ function parsed(bytes: Uint8Array): unknown {
 }
 
 /** False when compare-and-set failed; what was gone already counts as deleted. */
-export async function wasApplied(command: Promise<unknown>): Promise<boolean> {
+async function wasApplied(command: Promise<unknown>): Promise<boolean> {
   try {
     await command;
     return true;

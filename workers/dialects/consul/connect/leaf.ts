@@ -24,13 +24,14 @@ async function leaf(exchange: Exchange): Promise<Response> {
   const range = { space: certificateSpace.name, from: key, to: Uint8Array.of(...key, 0) };
   const ports = portsOf(exchange);
   // A new root makes certificates due, so its coming ends a wait too.
-  const { value: kept } = await exchange.read("authority.certificate", holder, [range, AUTHORITY_RANGE]);
+  const { value: kept, index } = await exchange.read("authority.certificate", holder, [range, AUTHORITY_RANGE]);
   let candidate: StoredCertificate | null = kept;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const authority = await ensureAuthority(ports);
     const current = await currentCertificate(ports, candidate, authority);
     if (current) {
-      exchange.tellIndex(current.kept.modRevision);
+      // Not below what was waited for, or who waits would come back at once and for ever.
+      exchange.tellIndex(Math.max(index, current.kept.modRevision));
       return exchange.json(encodeLeaf(current.kept, current.privateKey));
     }
     const uri = `spiffe://${trustDomain(authority)}/ns/default/dc/${exchange.datacenter}/svc/${encodeURIComponent(service)}`;
