@@ -227,10 +227,6 @@ export class HoldfastClient {
     return this.#json("GET", "/nodes", { query });
   }
 
-  node(name: string): Promise<Answer<NodeOutput>> {
-    return this.#json("GET", `/nodes/${segment(name)}`);
-  }
-
   nodeInstances(name: string): Promise<Answer<{ instances: InstanceOutput[] }>> {
     return this.#json("GET", `/nodes/${segment(name)}/instances`);
   }

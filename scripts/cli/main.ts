@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { addServeOptions, serveOptions } from "../serve/options.ts";
 import { ApiError } from "./client.ts";
 import { addKvCommands } from "./commands/kv.ts";
+import { addNodesCommand } from "./commands/nodes.ts";
 import { addRegisterCommands } from "./commands/register.ts";
 import { addResolveCommands } from "./commands/resolve.ts";
 import { addSnapshotCommands } from "./commands/snapshot.ts";
@@ -62,6 +63,7 @@ function createProgram(context: CommandContext): Command {
     });
   addRegisterCommands(program, context);
   addResolveCommands(program, context);
+  addNodesCommand(program, context);
   addKvCommands(program, context);
   addWatchCommand(program, context);
   addSnapshotCommands(program, context);

@@ -63,7 +63,7 @@ function row(instance: InstanceOutput): string[] {
 }
 
 /** `10.0.0.1:80`, and further ports by name. */
-function endpoints(instance: InstanceOutput): string {
+export function endpoints(instance: InstanceOutput): string {
   const address = instance.address.includes(":") ? `[${instance.address}]` : instance.address;
   const ports = Object.entries(instance.ports ?? (instance.port ? { default: instance.port } : {}));
   if (ports.length === 0) return instance.address;

@@ -62,6 +62,30 @@ describe("tables and JSON", () => {
     expect((await run("services")).stdout).toBe("NAME  CLASS     HEALTHY  TAGS\nweb   balanced  2/3      a,b\n");
   });
 
+  test("nodes, page by page, and the instances on one", async () => {
+    const node = (name: string, ...statuses: string[]) => ({
+      name,
+      address: "10.0.0.1",
+      status: statuses.includes("critical") ? "critical" : "passing",
+      checks: statuses.map((status) => ({ status })),
+    });
+    answer = ({ path }, response) => {
+      if (path === "/nodes/n1/instances") answerJson(response, { instances: [WEB] });
+      else if (path === "/nodes") answerJson(response, { nodes: [node("n1", "passing", "critical")], after: "n1" });
+      else answerJson(response, { nodes: [node("n2")], after: null });
+    };
+    expect((await run("nodes")).stdout).toBe(
+      "NODE  ADDRESS   STATUS    CHECKS\nn1    10.0.0.1  critical  1/2\nn2    10.0.0.1  passing   0/0\n",
+    );
+    expect(edge.asked[1]?.path).toBe("/nodes?after=n1");
+    expect((await run("nodes", "n1")).stdout).toBe(
+      "SERVICE  ID     ADDRESS      STATUS\nweb      web-1  10.0.0.1:80  passing\n",
+    );
+    expect(JSON.parse((await run("nodes", "--json")).stdout)).toMatchObject({
+      nodes: [{ name: "n1" }, { name: "n2" }],
+    });
+  });
+
   test("kv list shows text, and escapes what would drive the terminal", async () => {
     const item = { key: "a", value: Buffer.from("\u001b[2Jx").toString("base64"), modRevision: 5 };
     answer = (_, response) => answerJson(response, { items: [item] });

@@ -134,20 +134,22 @@ export function checkSpec(check: CheckBody, id: string, name: string, node: stri
     intervalMs: within(check.Interval, INTERVAL_MIN_MS, INTERVAL_MAX_MS),
     timeoutMs: check.Timeout > 0 ? within(check.Timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS) : undefined,
   };
+  const verified = { tlsSkipVerify: check.TLSSkipVerify, tlsServerName: check.TLSServerName };
   if (check.GRPC !== "") {
     const [target = "", ...service] = check.GRPC.split("/");
-    const tls = check.GRPCUseTLS;
-    return { ...common, ...times, type: "grpc", ...hostAndPort(target), grpcService: service.join("/"), tls };
+    const fields = { ...hostAndPort(target), grpcService: service.join("/"), tls: check.GRPCUseTLS, ...verified };
+    return { ...common, ...times, type: "grpc", ...fields };
   }
   if (check.HTTP !== "") {
     const headers = Object.fromEntries(
       Object.entries(check.Header).map(([field, values]) => [field, values.join(", ")]),
     );
     const method = check.Method === "" ? "GET" : check.Method.toUpperCase();
-    return { ...common, ...times, type: "http", url: check.HTTP, method, headers, body: check.Body };
+    const redirects = !check.DisableRedirects;
+    return { ...common, ...times, type: "http", url: check.HTTP, method, headers, body: check.Body, redirects };
   }
   if (check.TTL > 0) return { ...common, type: "ttl", ttlMs: Math.max(check.TTL, TTL_MIN_MS) };
-  if (check.TCP !== "") return { ...common, ...times, type: "tcp", ...hostAndPort(check.TCP) };
+  if (check.TCP !== "") return { ...common, ...times, type: "tcp", ...hostAndPort(check.TCP), tls: check.TCPUseTLS };
   if (check.UDP !== "") return { ...common, ...times, type: "udp", ...hostAndPort(check.UDP) };
   if (check.AliasNode !== "" || check.AliasService !== "") {
     const target = check.AliasNode || node;
@@ -159,7 +161,8 @@ export function checkSpec(check: CheckBody, id: string, name: string, node: stri
     return { ...common, ...times, timeoutMs, type: "script", ...script(check) };
   }
   if (check.H2PING !== "") {
-    return { ...common, ...times, type: "h2ping", ...hostAndPort(check.H2PING), tls: check.H2PingUseTLS ?? true };
+    const fields = { ...hostAndPort(check.H2PING), tls: check.H2PingUseTLS ?? true, ...verified };
+    return { ...common, ...times, type: "h2ping", ...fields };
   }
   throw badRequest("Invalid check: OSService checks are run by no agent here");
 }

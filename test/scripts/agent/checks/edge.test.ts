@@ -5,7 +5,7 @@ import { closedPort, grpcServer, health, udpServer } from "./servers.ts";
 
 let edge: Edge;
 beforeAll(async () => {
-  edge = await Edge.start(["--dns-port", "0", "--node", "Here", "--enable-script-checks"]);
+  edge = await Edge.start(["--dns-port", "0", "--enable-script-checks"]);
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 
@@ -20,7 +20,7 @@ describe("the agent", () => {
     let status = 1;
     await using server = await grpcServer(() => ({ message: health(status) }));
     const check = { type: "grpc", port: server.port, interval: 1 };
-    expect((await register("grpc", { node: "here", checks: [check] })).json).toMatchObject({
+    expect((await register("grpc", { node: "Holdfast", checks: [check] })).json).toMatchObject({
       status: "critical",
       checks: [{ output: "no agent has run this check yet" }],
     });
@@ -40,13 +40,30 @@ describe("the agent", () => {
     const check = { type: "udp", port: server.port, interval: 1 };
     await register("loose", { checks: [check] });
     await register("other", { node: "there", checks: [{ ...check, port: await closedPort() }] });
-    await edge.put("/nodes/Here", { address: "127.0.0.1", checks: [{ type: "script", args: ["true"], interval: 1 }] });
+    await edge.put("/nodes/holdfast", {
+      address: "127.0.0.1",
+      checks: [{ type: "script", args: ["true"], interval: 1 }],
+    });
     await until("loose", "passing");
-    await edge.until("/nodes/here", ({ json }) => json.status === "passing");
-    expect((await edge.api("/nodes/here")).json.checks[0]).toMatchObject({ status: "passing", output: "" });
+    await edge.until("/nodes/holdfast", ({ json }) => json.status === "passing");
+    expect((await edge.api("/nodes/holdfast")).json.checks[0]).toMatchObject({ status: "passing", output: "" });
     expect((await edge.api("/services/web/instances/other")).json.checks[0]).toMatchObject({
       output: "no agent has run this check yet",
     });
+  });
+
+  test("runs what Consul's clients register with their agent", async () => {
+    await using server = await grpcServer((service) => ({ message: health(service === "pay" ? 1 : 2) }), true);
+    const GRPC = `127.0.0.1:${server.port}/pay`;
+    const Check = { GRPC, GRPCUseTLS: true, TLSSkipVerify: true, Interval: "1s" };
+    const put = await edge.ask("/v1/agent/service/register", { method: "PUT", body: { Name: "pay", Port: 1, Check } });
+    expect(put.status).toBe(200);
+    const index = (reply: { headers: Headers }): string => reply.headers.get("x-consul-index") ?? "";
+    let reply = await edge.ask("/v1/health/checks/pay");
+    for (let asked = 0; reply.json[0].Status !== "passing" && asked < 5; asked++) {
+      reply = await edge.ask(`/v1/health/checks/pay?index=${index(reply)}&wait=10s`);
+    }
+    expect(reply.json[0]).toMatchObject({ Status: "passing", Output: `gRPC check ${GRPC}: success`, Type: "grpc" });
   });
 
   test("finds namespaces that come later", async () => {
