@@ -118,17 +118,24 @@ function putInstanceStep(
   const found = instanceSpace.get(txn, String(service), String(id));
   const record = instanceSpace.record(txn, String(service), String(id));
   assertRevision(record?.modRevision, cas);
-  const named = new Set((spec.checks ?? []).map((check) => check.id));
-  const kept = keepChecks ? (found?.checks ?? []).filter((check) => !named.has(check.id)).map(definitionOf) : [];
+  const given = (spec.checks ?? []).map(withAlias(txn));
   const instance = register(txn, context, {
     ...spec,
     ...(spec.inheritsAddress && { address: nodeSpace.get(txn, nodeKey(node))?.address ?? spec.address }),
-    checks: [...kept, ...(spec.checks ?? []).map(withAlias(txn))],
+    checks: keepChecks ? withKept(given, found?.checks ?? []) : given,
   });
   for (const other of node === "" ? [] : instancesNamed(txn, node, id)) {
     if (other.service !== service) deregister(txn, context, other);
   }
   return { existed: found !== undefined, instance };
+}
+
+/** Those that are known stay in their order, so that the same registration again is no change. */
+function withKept(given: CheckSpec[], known: readonly Check[]): CheckSpec[] {
+  const byId = new Map(given.map((check) => [check.id, check]));
+  const ids = new Set(known.map(({ id }) => id));
+  const kept = known.map((check) => byId.get(check.id) ?? definitionOf(check));
+  return [...kept, ...given.filter(({ id }) => id === undefined || !ids.has(id))];
 }
 
 const definitionOf = ({ status: _status, output: _output, sinceAt: _sinceAt, ...definition }: Check): CheckSpec =>

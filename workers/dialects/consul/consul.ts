@@ -19,6 +19,7 @@ import { agentInfoRoutes } from "./agent-info.ts";
 import { agentMaintenanceRoutes } from "./agent-maintenance.ts";
 import { agentRegisterRoutes } from "./agent-register.ts";
 import { agentViewRoutes } from "./agent-view.ts";
+import { gatewayRoutes } from "./catalog/gateways.ts";
 import { catalogReadRoutes } from "./catalog/reads.ts";
 import { catalogWriteRoutes } from "./catalog/register.ts";
 import { configRoutes } from "./config/config.ts";
@@ -44,6 +45,7 @@ import { dispatch, errorResponse, RouteTable } from "./route.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { statusRoutes } from "./status.ts";
+import { uiRoutes } from "./ui.ts";
 import { txnRoutes } from "./txn/txn.ts";
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -62,6 +64,8 @@ export const routes = new RouteTable([
   ...catalogReadRoutes,
   ...catalogWriteRoutes,
   ...healthRoutes,
+  ...gatewayRoutes,
+  ...uiRoutes,
   ...queryRoutes,
   ...kvRoutes,
   ...txnRoutes,

@@ -2,6 +2,7 @@
 import type { HealthStatus } from "../../../objects/model.ts";
 import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
 import { nodeOf, virtualNode } from "./catalog/agent-node.ts";
+import { ingressEndpoints } from "./catalog/gateways.ts";
 import { ALL_NODES, ALL_SERVICES, meshEndpoints } from "./catalog/mesh-endpoints.ts";
 import { allNodes, checksFrom } from "./catalog/pages.ts";
 import { readNode, withDefaultNode } from "./catalog/reads.ts";
@@ -21,16 +22,17 @@ import { readService } from "./service-view.ts";
 
 export const healthRoutes = [
   route("/health/service/", { GET: (exchange) => answerService(exchange, HEALTH) }),
-  route("/health/connect/", { GET: connectNodes }),
+  route("/health/connect/", { GET: (exchange) => answerEndpoints(exchange, meshEndpoints) }),
+  route("/health/ingress/", { GET: (exchange) => answerEndpoints(exchange, ingressEndpoints) }),
   route("/health/node/", { GET: checksOnNode }),
   route("/health/checks/", { GET: checksOfService }),
   route("/health/state/", { GET: checksInState }),
 ];
 
-async function connectNodes(exchange: Exchange): Promise<Response> {
+async function answerEndpoints(exchange: Exchange, endpoints: typeof meshEndpoints): Promise<Response> {
   const selection = selectionOf(exchange);
   const isWanted = compileFilter(selection.filter, CHECK_SERVICE_NODE);
-  return exchange.json(await present(exchange, HEALTH, await meshEndpoints(exchange, selection), selection, isWanted));
+  return exchange.json(await present(exchange, HEALTH, await endpoints(exchange, selection), selection, isWanted));
 }
 
 const filterOf = (exchange: Exchange): Predicate => compileFilter(exchange.param("filter"), HEALTH_CHECK);

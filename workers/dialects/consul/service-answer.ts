@@ -5,6 +5,8 @@
 import { utf8 } from "../../../objects/bytes.ts";
 import type { RegisteredInstance, RegisteredNode, ServiceView } from "../../../objects/model.ts";
 import { keepRendered } from "../../resolver/view-cache.ts";
+import { rangeOfRules } from "./config/config.ts";
+import { withCentralConfig } from "./catalog/central-config.ts";
 import { CONSUL_SERVICE, consulService, nodeOf } from "./catalog/agent-node.ts";
 import type { HealthEntry } from "./encode-health.ts";
 import { healthEntry, isPassing } from "./encode-health.ts";
@@ -58,9 +60,12 @@ export async function answerService<T extends object>(exchange: Exchange, form: 
   }
   const selection = selectionOf(exchange);
   const isWanted = compileFilter(selection.filter, form.schema);
-  const { view, cached, isRepeatable } = await readService(exchange, service);
+  const also = params.has("merge-central-config") ? [rangeOfRules("defaults")] : [];
+  const { view, cached, isRepeatable } = await readService(exchange, service, also);
   // Everybody who may see everything sees the same; an order by nearness is the caller's own.
-  const isShared = exchange.authorizer.isManagement && !["near", "pretty", "peer"].some((name) => params.has(name));
+  const isShared =
+    exchange.authorizer.isManagement &&
+    !["near", "pretty", "peer", "merge-central-config"].some((name) => params.has(name));
   const key = selectionKey(form.kind, selection);
   const kept = isShared ? cached?.rendered.get(key) : undefined;
   const body = kept?.body ?? encode(await select(exchange, form, { selection, isWanted, view }), params.has("pretty"));
@@ -103,6 +108,14 @@ async function select<T extends object>(
   return present(exchange, form, shown, selection, isWanted);
 }
 
+async function merged(exchange: Exchange, shown: readonly Shown[]): Promise<Shown[]> {
+  const instances = await withCentralConfig(
+    exchange,
+    shown.map(({ instance }) => instance),
+  );
+  return instances.map((instance, at) => ({ instance, node: shown[at]!.node }));
+}
+
 /** Leaves out what the caller may not see or does not want, and sorts the rest. */
 export async function present<T extends object>(
   exchange: Exchange,
@@ -111,8 +124,9 @@ export async function present<T extends object>(
   selection: Selection,
   isWanted: Predicate,
 ): Promise<T[]> {
+  const isMerged = exchange.params.has("merge-central-config");
   const visible = exchange.visible(
-    shown,
+    isMerged ? await merged(exchange, shown) : shown,
     ({ instance, node }) =>
       exchange.allows("node", "read", node.name) && exchange.allows("service", "read", instance.service),
   );

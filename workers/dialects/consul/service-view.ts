@@ -36,15 +36,19 @@ export const serviceRange = (service: string): WatchRange => {
   return { space: "service", from: key, to: keyAfter(key) };
 };
 
-/** The headers of the answer are told to the exchange. */
-export async function readService(exchange: Exchange, service: string): Promise<ServiceRead> {
+/** `also` is what else the answer depends on. The headers of the answer are told to the exchange. */
+export async function readService(
+  exchange: Exchange,
+  service: string,
+  also: readonly WatchRange[] = [],
+): Promise<ServiceRead> {
   const { query } = exchange;
   const isFromCache = query.index === 0 && (query.consistency === "stale" || query.cached);
   if (isFromCache) {
     const read = await readCached(exchange, service);
     if (read) return read;
   }
-  const view = await readOwned(exchange, service);
+  const view = await readOwned(exchange, service, also);
   exchange.tellConsistency();
   if (query.cached) exchange.headers.set("x-cache", "MISS");
   return view;
@@ -68,11 +72,12 @@ async function readCached(exchange: Exchange, service: string): Promise<ServiceR
   return { view: entry.view, cached: entry.cached, isRepeatable: isOwn && hit !== undefined && entry.ageMs === 0 };
 }
 
-async function readOwned(exchange: Exchange, service: string): Promise<ServiceRead> {
+async function readOwned(exchange: Exchange, service: string, also: readonly WatchRange[]): Promise<ServiceRead> {
   const { resolver, namespace, datacenter, client } = exchange;
   const kept = resolver.last(namespace, service, datacenter);
   const known = kept?.view.modRevision ?? -1;
-  const { value: page } = await exchange.read("registry.viewSince", { service, known }, [serviceRange(service)]);
+  const ranges = [serviceRange(service), ...also];
+  const { value: page } = await exchange.read("registry.viewSince", { service, known }, ranges);
   // The index of a service that does not exist is not its view's.
   const isRepeatable = datacenter === datacenterOf(exchange.env) && exchange.query.consistency === "default";
   if (page === null) return { view: kept!.view, cached: kept, isRepeatable: isRepeatable && known > 0 };

@@ -13,6 +13,7 @@ import { DEFAULT_NODE } from "../node-name.ts";
 import { route } from "../route.ts";
 import { answerService, CATALOG, present } from "../service-answer.ts";
 import { hasMeta, nodeMetaOf, selectionOf } from "../service-select.ts";
+import { withCentralConfig } from "./central-config.ts";
 import { CONSUL_SERVICE, consulService, isUnregistered, nodeOf, virtualNode } from "./agent-node.ts";
 import { ALL_NODES, ALL_SERVICES, meshEndpoints } from "./mesh-endpoints.ts";
 import { instancesFrom, instancesOnNode, nodesFrom, servicesFrom } from "./pages.ts";
@@ -114,13 +115,18 @@ export async function readNode(exchange: Exchange): Promise<NodeOnView | null> {
   return { node, instances: exchange.visible(all, ({ service }) => exchange.allows("service", "read", service)) };
 }
 
-async function wantedServices(exchange: Exchange): Promise<{ node: NodeEntry; services: NodeServiceEntry[] } | null> {
+async function wantedServices(
+  exchange: Exchange,
+  isMerged = false,
+): Promise<{ node: NodeEntry; services: NodeServiceEntry[] } | null> {
   const isWanted = compileFilter(exchange.param("filter"), NODE_SERVICE);
   const found = await readNode(exchange);
   if (!found) return null;
   return {
     node: nodeEntry(found.node, exchange),
-    services: found.instances.map(nodeServiceEntry).filter(isWanted),
+    services: (isMerged ? await withCentralConfig(exchange, found.instances) : found.instances)
+      .map(nodeServiceEntry)
+      .filter(isWanted),
   };
 }
 
@@ -132,6 +138,6 @@ async function nodeServices(exchange: Exchange): Promise<Response> {
 }
 
 async function nodeServiceList(exchange: Exchange): Promise<Response> {
-  const found = await wantedServices(exchange);
+  const found = await wantedServices(exchange, exchange.params.has("merge-central-config"));
   return exchange.json({ Node: found?.node ?? null, Services: found?.services ?? null });
 }
