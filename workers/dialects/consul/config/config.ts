@@ -19,7 +19,7 @@ import { inConsulsWords } from "./refusals.ts";
 export const configRoutes = [route("/config", { PUT: apply }), route("/config/", { GET: read, DELETE: remove })];
 
 async function apply(exchange: Exchange): Promise<Response> {
-  const raw = decodeEntry(parsed(await exchange.bytes()));
+  const raw = decodeEntry(parseLoose(await exchange.bytes()));
   const cas = casOf(exchange);
   finishEntry(raw);
   const { kind, entry } = raw;
@@ -31,8 +31,8 @@ async function apply(exchange: Exchange): Promise<Response> {
   return exchange.json(await wasApplied(exchange.execute("rule.put", { rule, cas })));
 }
 
-/** The texts of this endpoint begin otherwise than those of all others. */
-function parsed(bytes: Uint8Array): unknown {
+/** Where bodies are decoded loosely, the texts of errors begin otherwise than everywhere else. */
+export function parseLoose(bytes: Uint8Array): unknown {
   try {
     return parseBody(bytes);
   } catch (error) {

@@ -30,8 +30,11 @@ export type Typed<S> = S extends Schema<infer T> ? T : never;
 
 export const opt = <T>(schema: Schema<T>): OmittedSchema<T> => ({ ...schema, omitEmpty: true });
 
-/** One value in a list stands for itself. */
-const unwrapped = (value: unknown): unknown => (Array.isArray(value) && value.length === 1 ? value[0] : value);
+/** One value in a list stands for itself. Numbers are doubles here, however long they are written. */
+function unwrapped(value: unknown): unknown {
+  const item: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
+  return typeof item === "bigint" ? Number(item) : item;
+}
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -155,10 +158,18 @@ function shortest(value: number): number {
   return value;
 }
 
+/** Of 63 bits of nanoseconds. */
+const DURATION_MAX_MS = Number(2n ** 63n) / 1e6;
+
 const milliseconds = scalar<number>(
   0,
   (value, at) => {
-    if (typeof value !== "string") return { value: Number(value) / 1e6 };
+    if (typeof value !== "string") {
+      const ms = Number(value) / 1e6;
+      return Math.abs(ms) <= DURATION_MAX_MS
+        ? { value: ms }
+        : { error: `cannot parse '${at}' as int: value out of range` };
+    }
     const ms = parseDuration(value);
     return ms === null
       ? { error: `error decoding '${at}': time: invalid duration ${JSON.stringify(value)}` }
@@ -224,6 +235,7 @@ const anything: Schema<unknown> = {
 export const anyMap = map(anything);
 
 function sorted(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
   if (Array.isArray(value)) return value.map(sorted);
   if (!isObject(value)) return value;
   return Object.fromEntries(

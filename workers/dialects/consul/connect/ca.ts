@@ -15,7 +15,7 @@ import { badRequest, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { route } from "../route.ts";
 import type { Issues } from "../config/schema.ts";
-import { durationText, int, struct, text as looseText } from "../config/schema.ts";
+import { anyMap, durationText, int, struct, text as looseText } from "../config/schema.ts";
 import { colonHex, portsOf, readAuthority } from "./authority.ts";
 
 export const connectCaRoutes = [
@@ -121,12 +121,13 @@ async function writeConfiguration(exchange: Exchange): Promise<Response> {
   if (Object.keys(body.State).length > 0) {
     throw badRequest("Provider State is read-only. It must be omitted or identical to the current value");
   }
-  const times = timesOf(body.Config);
+  const config = anyMap.decode(body.Config, "Config", { unused: [], errors: [] }) ?? {};
+  const times = timesOf(config);
   await ensureAuthority(portsOf(exchange));
   await changeAuthority(portsOf(exchange), async (current) => ({
     ...current!,
     ...times,
-    extra: { ...current!.extra, consul: body.Config },
+    extra: { ...current!.extra, consul: config },
   }));
   return emptyResponse();
 }

@@ -2,13 +2,13 @@
 import { compileGraph } from "../../../../objects/rules/graph.ts";
 import type { GraphOptions } from "../../../../objects/rules/graph.ts";
 import { RuleSet } from "../../../../objects/rules/rules.ts";
+import { virtualIpRange } from "../../../../objects/virtual-ips/virtual-ip.ts";
 import { trustDomainOf } from "../connect/authority.ts";
-import { rangeOfRules } from "../config/config.ts";
+import { parseLoose, rangeOfRules } from "../config/config.ts";
 import { meshGateway, meshGatewayMode } from "../config/parts.ts";
 import { inConsulsWords } from "../config/refusals.ts";
 import type { Issues } from "../config/schema.ts";
 import { duration, struct, text } from "../config/schema.ts";
-import { parseBody } from "../decode.ts";
 import { badRequest, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { route } from "../route.ts";
@@ -30,7 +30,10 @@ async function read(exchange: Exchange): Promise<Response> {
   if (service === "") throw badRequest("Missing chain name");
   const wishes = exchange.method === "POST" ? await wishesOf(exchange) : NO_WISHES;
   exchange.require("service", "read", service);
-  const { value: rules } = await exchange.read("rule.around", { service }, [rangeOfRules(null)]);
+  const { value: rules } = await exchange.read("rule.around", { service }, [
+    rangeOfRules(null),
+    virtualIpRange(service),
+  ]);
   exchange.tellConsistency();
   const datacenter = exchange.param("compile-dc") || exchange.datacenter;
   const graph = compiled(() => compileGraph(new RuleSet(rules), { service, datacenter, ...wishes }));
@@ -42,7 +45,8 @@ async function read(exchange: Exchange): Promise<Response> {
     connectTimeoutMs: customized.connectTimeout ? wishes.connectTimeoutMs : 0,
   });
   const trustDomain = await trustDomainOf(exchange);
-  const input = { graph, rules, trustDomain, customizationHash: isCustomized ? hash : null };
+  const { value: virtualIp } = await exchange.client.query("virtualIp.get", { service });
+  const input = { graph, rules, trustDomain, virtualIp, customizationHash: isCustomized ? hash : null };
   return exchange.json({ Chain: encodeChain(input) });
 }
 
@@ -50,7 +54,7 @@ const NO_WISHES: Wishes = { meshGateway: "", protocol: "", connectTimeoutMs: 0 }
 
 /** Names that mean nothing pass here. */
 async function wishesOf(exchange: Exchange): Promise<Wishes> {
-  const body = parseBody(await exchange.bytes());
+  const body = parseLoose(await exchange.bytes());
   const issues: Issues = { unused: [], errors: [] };
   const decoded = overrides.decode(body, "", issues);
   if (issues.errors.length > 0) {

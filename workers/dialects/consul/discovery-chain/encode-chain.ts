@@ -6,6 +6,7 @@ import type { Graph, GraphNode, GraphTarget, SplitterNode } from "../../../../ob
 import type { HeaderChanges, LoadBalancer, Rule, RuleReader } from "../../../../objects/rules/model.ts";
 import { ANY } from "../../../../objects/rules/model.ts";
 import { RuleSet } from "../../../../objects/rules/rules.ts";
+import type { VirtualIp } from "../../../../objects/virtual-ips/virtual-ip.ts";
 import { contentOf } from "../config/entry.ts";
 import { formatDuration, toNanoseconds } from "../durations.ts";
 import { nodeName, targetName, targetNameOf } from "./names.ts";
@@ -17,6 +18,8 @@ export interface ChainInput {
   /** That the graph was compiled from. */
   rules: readonly Rule[];
   trustDomain: string;
+  /** Of the service; null = it has none. */
+  virtualIp: VirtualIp | null;
   /** Of the chain's options that made a difference; null = none did. */
   customizationHash: string | null;
 }
@@ -29,7 +32,7 @@ interface Sources {
   trustDomain: string;
 }
 
-export function encodeChain({ graph, rules: written, trustDomain, customizationHash }: ChainInput): Json {
+export function encodeChain({ graph, rules: written, trustDomain, virtualIp, customizationHash }: ChainInput): Json {
   const rules = new RuleSet(written);
   const sources: Sources = { rules, balancers: balancersOf(written), trustDomain };
   const defaults = rules.find("defaults", graph.service);
@@ -48,8 +51,8 @@ export function encodeChain({ graph, rules: written, trustDomain, customizationH
     StartNode: nodeName(graph.start),
     Nodes: sortedBy(Object.entries(graph.nodes), ([key, node]) => [nodeName(key), encodeNode(key, node, sources)]),
     Targets: sortedBy(Object.values(graph.targets), (target) => [targetNameOf(target), encodeTarget(target, sources)]),
-    AutoVirtualIPs: null,
-    ManualVirtualIPs: null,
+    AutoVirtualIPs: virtualIp && [virtualIp.address],
+    ManualVirtualIPs: virtualIp && virtualIp.manual,
   };
 }
 

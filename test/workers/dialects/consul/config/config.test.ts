@@ -94,6 +94,21 @@ describe("entries", () => {
     expect(reply.text).toContain(text);
   });
 
+  test("numbers of any length are numbers, or refused", async () => {
+    const long = "123456789012345678901234567890";
+    const body = `{"Kind":"proxy-defaults","Config":{"a":${long},"b":[1,[${long}]]}}`;
+    expect(await ask("PUT", "/config", body)).toMatchObject({ status: 200, text: "true" });
+    expect((await ask("GET", "/config/proxy-defaults/global")).json.Config.a).toBe(Number(long));
+    for (const value of [long, "1e999", "-1e30"]) {
+      const limits = `{"Kind":"service-defaults","Name":"a","MaxInboundConnections":${value}}`;
+      expect(await ask("PUT", "/config", limits)).toMatchObject({ status: 400 });
+      const timeout = `{"Kind":"service-resolver","Name":"a","ConnectTimeout":${value}}`;
+      expect(await ask("PUT", "/config", timeout)).toMatchObject({ status: 400 });
+    }
+    const config = `{"Provider":"consul","Config":{"LeafCertTTL":"72h","Other":${long}}}`;
+    expect(await ask("PUT", "/connect/ca/configuration", config)).toMatchObject({ status: 200 });
+  });
+
   test("lists are filtered", async () => {
     await put({ Kind: "service-defaults", Name: "a", Protocol: "http" });
     await put({ Kind: "service-defaults", Name: "b", Protocol: "grpc" });
@@ -191,6 +206,7 @@ describe("discovery chains", () => {
       status: 400,
       text: "Invalid OverrideMeshGateway.Mode parameter",
     });
+    expect((await ask("POST", "/discovery-chain/web")).text).toBe("Request decoding failed: EOF");
     expect(await ask("GET", "/discovery-chain/")).toMatchObject({ status: 400, text: "Missing chain name" });
   });
 });
