@@ -12,6 +12,7 @@ import { RANGE_BYTES_MAX, TXN_OPERATIONS_MAX } from "../kv/kv.ts";
 import type { CheckSpec } from "../registry/check-spec.ts";
 import type { RegisteredInstance, RegisteredNode } from "../model.ts";
 import { findNode } from "../registry/nodes.ts";
+import type { InstanceName } from "../registry/registry.ts";
 import type { RegistryStep, StepResult } from "../registry/steps.ts";
 import { applyStep, instancesNamed } from "../registry/steps.ts";
 import type { OwnedCheck } from "../registry/views.ts";
@@ -117,7 +118,7 @@ function apply(txn: Txn, context: Context, operation: Operation): OperationResul
     case "check.remove": {
       const [found] = checksNamed(txn, operation);
       const { check, cas } = operation;
-      const owner = found && found.service !== "" ? found : { node: operation.node };
+      const owner = found && found.service !== "" ? nameOf(found) : { node: operation.node };
       return { step: applyStep(txn, context, { type: "check.delete", owner, check, cas }) };
     }
     default:
@@ -127,11 +128,13 @@ function apply(txn: Txn, context: Context, operation: Operation): OperationResul
 
 function setCheck(txn: Txn, context: Context, operation: CheckWrite & { type: "check.set" }): OperationResult {
   const { node, instances, check, cas } = operation;
-  const owner = instances.length === 0 ? { node } : firstInstance(txn, node, instances);
+  const owner = instances.length === 0 ? { node } : nameOf(firstInstance(txn, node, instances));
   const step = applyStep(txn, context, { type: "check.put", owner, check, cas });
   const [written] = checksNamed(txn, { node, check: check.id ?? "" });
   return { step, ...(written && { check: written }) };
 }
+
+const nameOf = ({ service, id }: InstanceName): InstanceName => ({ service, id });
 
 function firstInstance(reader: Reader, node: string, ids: string[]): RegisteredInstance {
   for (const id of ids) {
