@@ -16,7 +16,7 @@ function chainOf(entries: Json[], options: Partial<GraphOptions> = {}): Json {
     return ruleOf(raw);
   });
   const graph = compileGraph(new RuleSet(rules), { service: "main", datacenter: "dc1", ...options });
-  return encodeChain({ graph, rules, trustDomain: "trustdomain.consul", customizationHash: null });
+  return encodeChain({ graph, rules, trustDomain: "trustdomain.consul", virtualIp: null, customizationHash: null });
 }
 
 const protocol = (Name: string, Protocol = "http"): Json => ({ Kind: "service-defaults", Name, Protocol });
