@@ -47,18 +47,25 @@ const CONSUL = /^\/v1(?:[/?]|$)/;
 
 /** Nothing but errors of our own becomes a problem; the rest is a bug, told without its details. */
 export default {
-  async fetch(request, env, context): Promise<Response> {
+  // Not async: what is answered at once needs no promise.
+  fetch(request, env, context): Response | Promise<Response> {
     try {
       const kept =
         request.method === "GET" ? (resolvedBefore(request, env, context) ?? keptAnswer(request, env, context)) : null;
-      return kept ?? refusedByLoad(request, env) ?? refusedBySize(request) ?? (await answer(request, env, context));
+      return (
+        kept ?? refusedByLoad(request, env) ?? refusedBySize(request) ?? answer(request, env, context).catch(problemFor)
+      );
     } catch (error) {
-      if (error instanceof HoldfastError) return problemResponse(error);
-      console.error("unhandled", error);
-      return problemResponse(new HoldfastError("internal", "the request could not be answered"));
+      return problemFor(error);
     }
   },
 } satisfies ExportedHandler<Bindings>;
+
+function problemFor(error: unknown): Response {
+  if (error instanceof HoldfastError) return problemResponse(error);
+  console.error("unhandled", error);
+  return problemResponse(new HoldfastError("internal", "the request could not be answered"));
+}
 
 /** The hottest path: an answer that was given before and still holds. Everything else of it goes the ordinary way. */
 function resolvedBefore(request: Request, env: Bindings, context: ExecutionContext): Response | null {
@@ -75,11 +82,14 @@ function resolvedBefore(request: Request, env: Bindings, context: ExecutionConte
 function refusedByLoad(request: Request, env: Bindings): Response | null {
   const namespaced = NAMESPACED.exec(request.url);
   if (!namespaced || !isFull(objectName(env, namespaced[1]!)) || request.url.includes("datacenter=")) return null;
-  return new Response(REFUSAL, { status: 503, headers: REFUSAL_HEADERS });
+  return new Response(REFUSAL, REFUSED);
 }
 
 const REFUSAL = utf8(JSON.stringify(problemOf(tooManyWaiting()))) as Uint8Array<ArrayBuffer>;
-const REFUSAL_HEADERS = new Headers({ "content-type": PROBLEM_TYPE, "retry-after": "1", "cache-control": "no-store" });
+const REFUSED = {
+  status: 503,
+  headers: new Headers({ "content-type": PROBLEM_TYPE, "retry-after": "1", "cache-control": "no-store" }),
+};
 
 async function answer(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
   const { url } = request;

@@ -3,22 +3,29 @@
  *
  * An object that is offered twice what it can do answers next to nothing in time; one that is offered what it can do
  * answers it all. The limit follows the object's own pace: what it completed lately, times the wait that is tolerable
- * (Little's law), and never below a floor.
+ * (Little's law). An object that nobody fills has places for a burst; one that is filled and slow has fewer, so that
+ * what is admitted is answered before its caller gives up.
  *
  * Refuses to know: promises of other requests. Only numbers are shared between them.
  */
 import { HoldfastError } from "../../objects/errors.ts";
 
-const LIMIT_MIN = 64;
+const LIMIT_MIN = 8;
+/** For a burst. */
+const LIMIT_USUAL = 64;
 const LIMIT_MAX = 2000;
 const WAIT_SECONDS = 0.1;
+/** The wait in a burst, when the object is slow. */
+const WAIT_MAX_SECONDS = 0.25;
 const WINDOW_MS = 500;
 const OBJECTS_MAX = 10_000;
 
 export class Gate {
   #inFlight = 0;
-  #limit = LIMIT_MIN;
+  #limit = LIMIT_USUAL;
   #completed = 0;
+  /** In this window; else what was completed says what was asked for, not what can be done. */
+  #wasFull = false;
   #windowAt = 0;
 
   get limit(): number {
@@ -33,6 +40,7 @@ export class Gate {
   enter(): void {
     if (this.isFull) throw tooManyWaiting();
     this.#inFlight++;
+    if (this.isFull) this.#wasFull = true;
   }
 
   leave(nowAt: number): void {
@@ -43,9 +51,12 @@ export class Gate {
     // After a pause the rate says nothing about what the object can do.
     if (elapsed < 4 * WINDOW_MS) {
       const perSecond = (this.#completed * 1000) / elapsed;
-      this.#limit = Math.min(LIMIT_MAX, Math.max(LIMIT_MIN, Math.ceil(perSecond * WAIT_SECONDS)));
+      const usual = this.#wasFull ? Math.min(LIMIT_USUAL, perSecond * WAIT_MAX_SECONDS) : LIMIT_USUAL;
+      const limit = Math.ceil(Math.max(usual, perSecond * WAIT_SECONDS));
+      this.#limit = Math.min(LIMIT_MAX, Math.max(LIMIT_MIN, limit));
     }
     this.#completed = 0;
+    this.#wasFull = false;
     this.#windowAt = nowAt;
   }
 }
