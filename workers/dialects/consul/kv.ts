@@ -92,9 +92,11 @@ async function removeTree(exchange: Exchange): Promise<Response> {
     throw new ConsulError(403, exchange.authorizer.denial("key", "write", name));
   }
   const key = utf8(name);
+  const { client, caller } = exchange;
   for (;;) {
-    const { more } = await exchange.execute("kv.delete", { key, to: prefixEnd(key), partly: true });
-    if (!more) return exchange.json(true);
+    // Without the caller's request id, which is one for all the parts.
+    const { value } = await client.execute("kv.delete", { key, to: prefixEnd(key), partly: true }, { caller });
+    if (!value.more) return exchange.json(true);
   }
 }
 
