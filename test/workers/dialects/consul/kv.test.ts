@@ -53,6 +53,8 @@ describe("with the npm client", () => {
   test("a watch is told of each change, and of the key's end", async () => {
     await consul.kv.set("w", "1");
     using seen = new Changes<Pair | undefined>(
+      // The client binds it itself.
+      // oxlint-disable-next-line typescript/unbound-method
       consul.watch({ method: consul.kv.get, options: { key: "w", wait: "30s" } }),
     );
     expect(await seen.next()).toMatchObject({ Value: "1" });
