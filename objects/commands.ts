@@ -42,7 +42,7 @@ import {
 import type { InstanceSpec } from "./registry/spec.ts";
 import type { RegistryStep } from "./registry/steps.ts";
 import { applySteps, instancesNamed } from "./registry/steps.ts";
-import type { AgentInput, InstancePage, ViewInput } from "./registry/views.ts";
+import type { AgentInput, InstancePage, KnownView, ViewInput } from "./registry/views.ts";
 import {
   agentChecks,
   checksNamed,
@@ -174,8 +174,8 @@ export const QUERIES = {
   "store.nothing": (_context: QueryContext, _input: Record<never, never>) => null,
   "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
     viewOf(store, input, { revision: store.revision, selfPreservation }),
-  "registry.viewSince": ({ store, selfPreservation }: QueryContext, input: { service: string; known: number }) =>
-    viewSince(store, input, { revision: store.revision, selfPreservation }),
+  "registry.viewSince": ({ store, selfPreservation }: QueryContext, input: KnownView) =>
+    viewSince(store, input, { revision: store.revision, compacted: store.compacted, selfPreservation }),
   "registry.instances": ({ store }: QueryContext, input: { after?: InstancePage["after"] }) =>
     listInstances(store, input),
   "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),

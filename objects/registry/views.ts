@@ -75,14 +75,25 @@ export function viewOf(
   };
 }
 
-/** The first part of a view, or null when it is as it was at that mod revision: then there is nothing to carry. */
+export interface KnownView {
+  service: string;
+  /** Its mod revision. */
+  known: number;
+  /** The namespace's revision at which it was read. */
+  asOf: number;
+}
+
+/**
+ * The first part of a view, or null when it is as it is known: then there is nothing to carry. What was read before the
+ * compaction mark may be of a history that a restore has ended, whatever its mod revision.
+ */
 export function viewSince(
   reader: Reader,
-  { service, known }: { service: string; known: number },
-  state: { revision: number; selfPreservation: boolean },
+  { service, known, asOf }: KnownView,
+  state: { revision: number; compacted: number; selfPreservation: boolean },
 ): ViewPage | null {
   const modRevision = serviceSpace.record(reader, service)?.modRevision ?? 0;
-  return modRevision === known ? null : viewOf(reader, { service }, state);
+  return modRevision === known && asOf >= state.compacted ? null : viewOf(reader, { service }, state);
 }
 
 export interface InstancePage {

@@ -84,12 +84,14 @@ test("an address that is the node's is taken from the node", () => {
 });
 
 test("a view is carried only to who does not have it", () => {
-  const since = (known: number) => world.core.query("registry.viewSince", { service: "web", known }, world.now);
+  const since = (known: number, asOf = world.core.revision) =>
+    world.core.query("registry.viewSince", { service: "web", known, asOf }, world.now);
   expect(since(0)).toBeNull();
   apply(put());
   const view = since(0)!;
   expect(view.instances).toHaveLength(1);
   expect(since(view.modRevision)).toBeNull();
+  expect(since(view.modRevision, -1)).not.toBeNull();
   apply({ type: "check.put", owner: { node: "n1" }, check: TTL });
   expect(since(view.modRevision)).not.toBeNull();
 });

@@ -92,7 +92,13 @@ export class EdgeResolver implements Resolver {
 
   /** Keeps a whole view that somebody else has read from the owner. */
   keep(namespace: string, view: ServiceView, datacenter?: string): CachedView {
-    return viewsOf(objectName(this.#env, namespace, datacenter)).keep(view);
+    const views = viewsOf(objectName(this.#env, namespace, datacenter));
+    const before = views.cache.peek(view.service)?.view;
+    // Sent again though its mod revision is known: it may be another history's, and so may be what was made of it.
+    if (before && before.modRevision === view.modRevision && before.revision < view.revision) {
+      views.cache.drop(view.service);
+    }
+    return views.keep(view);
   }
 
   #client(namespace: string, datacenter: string | undefined): NamespaceClient {

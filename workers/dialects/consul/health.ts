@@ -31,6 +31,7 @@ export const healthRoutes = [
 
 async function answerEndpoints(exchange: Exchange, endpoints: typeof meshEndpoints): Promise<Response> {
   const selection = selectionOf(exchange);
+  if (exchange.query.cached) exchange.headers.set("x-cache", "MISS");
   const isWanted = compileFilter(selection.filter, CHECK_SERVICE_NODE);
   return exchange.json(await present(exchange, HEALTH, await endpoints(exchange, selection), selection, isWanted));
 }

@@ -62,9 +62,9 @@ export async function confirmedAnswer(
   const cached = resolver.last(namespace ?? DEFAULT_NAMESPACE, service);
   const rendered = cached?.rendered.get(keyOf(kind, query));
   if (!cached || !rendered || !maySeeAll(request, env)) return null;
-  const known = cached.view.modRevision;
+  const { modRevision: known, revision: asOf } = cached.view;
   const client = new NamespaceClient(env, namespace ?? DEFAULT_NAMESPACE);
-  const { value: changed } = await client.query("registry.viewSince", { service, known });
+  const { value: changed } = await client.query("registry.viewSince", { service, known, asOf });
   return changed === null ? new Response(rendered.body, rendered) : null;
 }
 

@@ -77,9 +77,11 @@ async function readOwned(exchange: Exchange, service: string, also: readonly Wat
   const kept = resolver.last(namespace, service, datacenter);
   const known = kept?.view.modRevision ?? -1;
   const ranges = [serviceRange(service), ...also];
-  const { value: page } = await exchange.read("registry.viewSince", { service, known }, ranges);
+  const input = { service, known, asOf: kept?.view.revision ?? 0 };
+  const { value: page } = await exchange.read("registry.viewSince", input, ranges);
   // The index of a service that does not exist is not its view's.
-  const isRepeatable = datacenter === datacenterOf(exchange.env) && exchange.query.consistency === "default";
+  const isRepeatable =
+    datacenter === datacenterOf(exchange.env) && exchange.query.consistency === "default" && exchange.query.index === 0;
   if (page === null) return { view: kept!.view, cached: kept, isRepeatable: isRepeatable && known > 0 };
   let view = await wholeView(client, page);
   while (view === null) view = await wholeView(client, (await client.query("registry.view", { service })).value);
