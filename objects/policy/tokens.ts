@@ -223,7 +223,10 @@ export interface TokenFilter {
 export function listTokens(reader: Reader, input: PageInput & TokenFilter, now: number): Page<TokenView> {
   const { policy, role, method } = input;
   const { items, after } = pageOf(tokenSpace, reader, input, (record) => storedOf(tokenSpace, record));
-  const wanted = items.filter(
+  // The anonymous token is there before anybody has written it.
+  const isFirst = input.after === undefined || input.after === null;
+  const isStored = tokenSpace.record(reader, ANONYMOUS_ACCESSOR) !== undefined;
+  const wanted = [...(isFirst && !isStored ? [ANONYMOUS] : []), ...items].filter(
     (token) =>
       (policy === undefined || token.policies.includes(policy)) &&
       (role === undefined || token.roles.includes(role)) &&

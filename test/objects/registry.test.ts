@@ -224,7 +224,7 @@ describe("checks", () => {
     world.pass(5_000);
     expect(world.instances()[0]).toMatchObject({
       status: "critical",
-      checks: [{ output: expect.stringContaining("time to live") }],
+      checks: [{ output: expect.stringContaining("TTL expired") }],
     });
     world.beat("a");
     expect(world.instances()[0]!.status).toBe("passing");

@@ -20,6 +20,8 @@ beforeEach(() => {
 });
 
 const run = <N extends CommandName>(command: N, input: CommandInput<N>): CommandOutput<N> => world.run(command, input);
+/** All but the one that is always there. */
+const listed = () => ask("token.list", {}).items.filter(({ accessor }) => accessor !== ANONYMOUS_ACCESSOR);
 const ask = <N extends QueryName>(query: N, input: QueryInput<N>): QueryOutput<N> =>
   world.core.query(query, input, world.now);
 
@@ -148,7 +150,7 @@ describe("tokens", () => {
     expect(may("1", "a")).toBe(false);
     expect(codeOf(() => ask("token.get", { accessor }))).toBe("not_found");
     expect(codeOf(() => run("token.update", { accessor }))).toBe("not_found");
-    expect(ask("token.list", {}).items).toEqual([]);
+    expect(listed()).toEqual([]);
     // The secret is free again only once the record is gone, which the write itself sees to.
     run("token.create", { secret: secret("1") });
     expect(codeOf(() => run("token.create", { secret: secret("2"), expiresAt: world.now }))).toBe("invalid_argument");
@@ -217,9 +219,9 @@ describe("auth methods", () => {
     expect(login("1")).toMatchObject({ method: "ci", policies: [] });
     expect(codeOf(() => run("token.create", { secret: secret("2"), method: "ci" }))).toBe("permission_denied");
     expect(codeOf(() => login("2", "none"))).toBe("not_found");
-    expect(
-      codeOf(() => run("token.clone", { accessor: ask("token.list", {}).items[0]!.accessor, secret: secret("3") })),
-    ).toBe("unsupported");
+    expect(codeOf(() => run("token.clone", { accessor: listed()[0]!.accessor, secret: secret("3") }))).toBe(
+      "unsupported",
+    );
   });
 
   test("take their rules and tokens along, also those there are too many of for one command", () => {
@@ -236,7 +238,7 @@ describe("auth methods", () => {
     expect(ask("bindingRule.list", {}).items).toEqual([]);
     // Void already, and for ever: the method of the same name is another one.
     method();
-    expect(ask("token.list", {}).items).toEqual([]);
+    expect(listed()).toEqual([]);
     const last = Array.from({ length: 1001 }, (_, i) => i.toString(16).padStart(64, "0"));
     for (const secretHash of last) expect(ask("policy.resolve", { secretHash }).principal).toBeNull();
     expect(run("authMethod.delete", { name: "ci" })).toEqual({ existed: true, remaining: false });

@@ -4,7 +4,7 @@ import { keyAfter, utf8 } from "../../../objects/bytes.ts";
 import type { RegisteredInstance, RegisteredNode } from "../../../objects/model.ts";
 import { WAIT_MAX_MS } from "../../../objects/waiting.ts";
 import { servicesNamed } from "./agent-register.ts";
-import { isUnregistered, virtualNode } from "./catalog/agent-node.ts";
+import { isUnregistered, SERF_HEALTH, virtualNode } from "./catalog/agent-node.ts";
 import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
 import type { CheckEntry } from "./encode-check.ts";
 import { nodeChecks, serviceChecks } from "./encode-check.ts";
@@ -49,7 +49,9 @@ async function listChecks(exchange: Exchange): Promise<Response> {
   const isWanted = compileFilter(exchange.param("filter"), HEALTH_CHECK);
   const [node, on] = await Promise.all([agentNode(exchange), instances(exchange)]);
   const name = node?.name ?? exchange.node;
-  const found = [...(node ? nodeChecks(node) : []), ...on.flatMap((instance) => serviceChecks(instance, name))];
+  // An agent's own liveness is judged by the others, so it is none of its checks.
+  const own = node ? nodeChecks(node).filter(({ CheckID: id }) => id !== SERF_HEALTH) : [];
+  const found = [...own, ...on.flatMap((instance) => serviceChecks(instance, name))];
   const visible = exchange.visible(found, (check) => maySeeCheck(exchange, check));
   return exchange.json(byName(visible.filter(isWanted), ({ CheckID: id }) => id));
 }

@@ -51,9 +51,9 @@ describe("services", () => {
     expect((await get("/agent/services?filter=Nonsense==1")).status).toBe(500);
   });
 
-  test("its check has Consul's defaults; the node has serfHealth", async () => {
+  test("its check has Consul's defaults; the node's liveness is none of the agent's", async () => {
     const checks = (await get("/agent/checks")).json;
-    expect(Object.keys(checks).toSorted()).toEqual(["serfHealth", "service:web-1"]);
+    expect(Object.keys(checks).toSorted()).toEqual(["service:web-1"]);
     expect(checks["service:web-1"]).toMatchObject({
       Node: "holdfast",
       Name: "Service 'web' check",
@@ -64,7 +64,7 @@ describe("services", () => {
       Type: "ttl",
       Definition: {},
     });
-    expect(checks["serfHealth"]).toMatchObject({
+    expect((await get("/health/node/holdfast")).json[0]).toMatchObject({
       Name: "Serf Health Status",
       Status: "passing",
       Output: "Agent alive and reachable",
