@@ -1,6 +1,7 @@
 /** All benchmarks by name. */
 import type { Row } from "./measure.ts";
 import { consulBlocking, consulHealth, consulHealthStale } from "./scenarios/consul.ts";
+import { consulLock } from "./scenarios/locks.ts";
 import { kvPut, register, resolve, route } from "./scenarios/requests.ts";
 import { memory, overload, start } from "./scenarios/limits.ts";
 import { changeVisible, heartbeats, watchFanout } from "./scenarios/registry.ts";
@@ -24,6 +25,7 @@ export const scenarios: Record<string, Scenario> = {
   "consul-health-stale": consulHealthStale,
   "consul-health": consulHealth,
   "consul-blocking": consulBlocking,
+  "consul-lock": consulLock,
   overload,
   memory,
 };

@@ -1,10 +1,8 @@
 /** Requests a second at 64 connections, beside a Worker that does next to nothing. */
-import { fork, spawn, spawnSync } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { startEtcd } from "../etcd.ts";
 import type { LoadOptions } from "../load.ts";
 import type { Row } from "../measure.ts";
 import { compare, load, ratioRow } from "../measure.ts";
@@ -153,36 +151,4 @@ export async function route({ seconds }: BenchOptions): Promise<Row[]> {
 
 function get(origin: string, path: string, seconds: number, headers: Record<string, string>): LoadOptions {
   return { origin, method: "GET", path, headers, connections: CONNECTIONS, seconds };
-}
-
-/** Null when there is no etcd on this machine. */
-async function startEtcd(): Promise<{ origin: string; stop: () => void } | null> {
-  const binary = process.env["ETCD_BIN"] ?? "etcd";
-  if (spawnSync(binary, ["--version"]).status !== 0) return null;
-  const data = mkdtempSync(join(tmpdir(), "holdfast-bench-etcd-"));
-  const origin = "http://127.0.0.1:23790";
-  const urls = [
-    "--listen-client-urls",
-    origin,
-    "--advertise-client-urls",
-    origin,
-    "--listen-peer-urls",
-    "http://127.0.0.1:23800",
-  ];
-  const child = spawn(binary, ["--data-dir", data, ...urls, "--log-level", "error"], { stdio: "ignore" });
-  for (let tries = 0; tries < 100; tries++) {
-    const isUp = await fetch(`${origin}/health`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-    if (isUp) break;
-    await new Promise((done) => setTimeout(done, 100));
-  }
-  return {
-    origin,
-    stop: () => {
-      child.on("close", () => rmSync(data, { recursive: true, force: true }));
-      child.kill();
-    },
-  };
 }
