@@ -42,21 +42,23 @@ import {
 import type { InstanceSpec } from "./registry/spec.ts";
 import type { RegistryStep } from "./registry/steps.ts";
 import { applySteps, instancesNamed } from "./registry/steps.ts";
-import type { AgentInput, InstancePage, KnownView, ViewInput } from "./registry/views.ts";
+import type { AgentInput, InstancePage, KnownView, MeshInput, ViewInput } from "./registry/views.ts";
 import {
   agentChecks,
   checksNamed,
   describeService,
+  listAddresses,
   listChecks,
   listInstances,
   listServices,
+  meshInstances,
   viewOf,
   viewSince,
 } from "./registry/views.ts";
 import type { AccessMatchInput } from "./rules/access.ts";
 import { accessMatching } from "./rules/access.ts";
 import type { DeleteRuleInput, ListRulesInput, PutRuleInput, RuleName } from "./rules/rules.ts";
-import { deleteRule, findRule, listRules, putRule, rulesAround } from "./rules/rules.ts";
+import { deleteRule, findRule, ingressesFor, listRules, putRule, rulesAround } from "./rules/rules.ts";
 import type { Document } from "./settings/documents.ts";
 import { findDocument, putDocument } from "./settings/documents.ts";
 import type { SessionInput } from "./sessions/sessions.ts";
@@ -67,6 +69,9 @@ import type { Store } from "./store/store.ts";
 import type { Context, KeyRange, RangeOptions, Space, StoredRecord, Txn } from "./store/txn.ts";
 import type { Operation, ReadOperation } from "./transactions/transactions.ts";
 import { readTogether, transact as transactAll } from "./transactions/transactions.ts";
+import type { ManualInput, SettleInput } from "./virtual-ips/settle.ts";
+import { setManual, settle } from "./virtual-ips/settle.ts";
+import { findVirtualIp } from "./virtual-ips/virtual-ip.ts";
 
 export const COMMANDS = {
   "registry.register": (txn: Txn, context: Context, input: InstanceSpec) => register(txn, context, input),
@@ -124,6 +129,8 @@ export const COMMANDS = {
     authMethods.deleteBindingRule(txn, context, input),
   "rule.put": (txn: Txn, context: Context, input: PutRuleInput) => putRule(txn, context, input),
   "rule.delete": (txn: Txn, context: Context, input: DeleteRuleInput) => deleteRule(txn, context, input),
+  "virtualIp.settle": (txn: Txn, context: Context, input: SettleInput) => settle(txn, context, input),
+  "virtualIp.setManual": (txn: Txn, context: Context, input: ManualInput) => setManual(txn, context, input),
   "authority.put": (txn: Txn, context: Context, input: { authority: Authority; cas: number }) =>
     putAuthority(txn, context, input),
   "authority.issue": (txn: Txn, context: Context, input: { certificate: IssuedCertificate; cas: number }) =>
@@ -190,6 +197,9 @@ export const QUERIES = {
   "nodes.instance": ({ store }: QueryContext, { node, id }: { node: string; id: string }) =>
     instancesNamed(store, node, id),
   "nodes.check": ({ store }: QueryContext, input: { node: string; check: string }) => checksNamed(store, input),
+  "registry.addresses": ({ store }: QueryContext, input: { after?: InstancePage["after"] }) =>
+    listAddresses(store, input),
+  "registry.mesh": ({ store }: QueryContext, input: MeshInput) => meshInstances(store, input),
   "registry.checks": (
     { store }: QueryContext,
     input: { after?: { service: string; id: string } | null; status?: HealthStatus | undefined },
@@ -253,7 +263,9 @@ export const QUERIES = {
   "rule.get": ({ store }: QueryContext, input: RuleName) => findRule(store, input) ?? null,
   "rule.list": ({ store }: QueryContext, input: ListRulesInput) => listRules(store, input),
   "rule.around": ({ store }: QueryContext, input: { service: string }) => rulesAround(store, input),
+  "rule.ingresses": ({ store }: QueryContext, input: { service: string }) => ingressesFor(store, input),
   "rule.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
+  "virtualIp.get": ({ store }: QueryContext, input: { service: string }) => findVirtualIp(store, input),
   "authority.get": ({ store }: QueryContext, _input: Record<never, never>) => authorityOf(store),
   "authority.certificate": ({ store }: QueryContext, input: Holder) => certificateOf(store, input),
 } satisfies Record<string, (context: QueryContext, input: never) => unknown>;

@@ -39,6 +39,9 @@ import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
 import { Store } from "./store/store.ts";
 import type { Context, KeyRange, Txn } from "./store/txn.ts";
 import { JsonSpace } from "./store/txn.ts";
+import type { Unsettled } from "./virtual-ips/entitlement.ts";
+import { namesOf, nameTouched, unsettledOf } from "./virtual-ips/entitlement.ts";
+import { virtualIpSpace } from "./virtual-ips/virtual-ip.ts";
 
 export interface CorePorts {
   database: SqlDatabase;
@@ -124,6 +127,8 @@ export class Core {
   #compactedAt = 0;
   #compactedRevision = 0;
   #pulledChanged = false;
+  /** Names whose virtual address may be missing, or is to be given back. */
+  #unsettled = new Set<string>();
   #held = { revision: 0, untilAt: 0 };
   #inTransaction = false;
 
@@ -295,7 +300,11 @@ export class Core {
       this.store.reload();
       // Whoever holds a lease has had no chance to renew it here: all of them begin anew.
       this.backend.setMeta(RENEWED_UNTIL, String(now));
-      this.#commit("snapshot.restore", caller, undefined, now, (txn) => restoredSpace.put(txn, ["last"], origin));
+      this.#commit("snapshot.restore", caller, undefined, now, (txn) => {
+        restoredSpace.put(txn, ["last"], origin);
+        // They may be another namespace's: the directory tells which are ours.
+        for (const { key } of virtualIpSpace.under(txn, [])) txn.delete(virtualIpSpace.name, key);
+      });
     });
     this.feed.notifyAll();
   }
@@ -308,6 +317,23 @@ export class Core {
     });
     this.#dirty = false;
     this.#checkpointAt = null;
+  }
+
+  /** Whether there may be virtual addresses to claim or to release. */
+  get hasUnsettledNames(): boolean {
+    return this.#unsettled.size > 0;
+  }
+
+  /** Some of them, and what there is to do about them; the rest stays. */
+  takeUnsettled(limit: number): Unsettled {
+    const names = [...this.#unsettled].slice(0, limit);
+    for (const name of names) this.#unsettled.delete(name);
+    return unsettledOf(this.store, names);
+  }
+
+  /** It could not be done yet. */
+  putBackUnsettled({ claims, releases }: Unsettled): void {
+    for (const name of [...claims, ...releases]) this.#unsettled.add(name);
   }
 
   /** Whether the list of pulled checks changed since the last time this was asked. */
@@ -335,6 +361,8 @@ export class Core {
       this.deadlines.restore(key, deadlineAt, extensions);
     }
     this.#pulledChanged = true;
+    const { claims, releases } = unsettledOf(this.store, namesOf(this.store));
+    this.#unsettled = new Set([...claims, ...releases]);
     // Ended without a last checkpoint: renewals were acknowledged of which nothing is written.
     const renewedUntil = this.backend.meta(RENEWED_UNTIL) ?? "";
     if (renewedUntil === "") return;
@@ -383,7 +411,8 @@ export class Core {
     const commits = this.#commits;
     this.#commits = [];
     for (const commit of commits) {
-      for (const { space, key, before, after } of commit.changes) {
+      for (const change of commit.changes) {
+        const { space, key, before, after } = change;
         if (space === instanceSpace.name) {
           this.#track(before && instanceSpace.decode(before), after && instanceSpace.decode(after));
         } else if (space === nodeSpace.name) {
@@ -400,6 +429,9 @@ export class Core {
           else this.deadlines.remove(lockDelayTimerKey(key));
         } else if (space === settingsSpace.name) {
           this.#settings = settingsOf(this.store);
+        } else {
+          const name = nameTouched(change);
+          if (name !== null) this.#unsettled.add(name);
         }
       }
       this.feed.notify(commit.changes);

@@ -5,6 +5,11 @@
  * that was lost, or put back to an earlier time, goes on above everything it ever answered (rules K4, D2, M9).
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Result } from "./commands.ts";
+import { HoldfastError } from "./errors.ts";
+import { databaseOf } from "./store/storage.ts";
+import type { Assignment, Claimed } from "./virtual-ips/allocation.ts";
+import { VirtualIpAllocation } from "./virtual-ips/allocation.ts";
 
 export { DIRECTORY_NAME } from "./directory-name.ts";
 
@@ -35,10 +40,18 @@ export interface Reservation {
   ceiling: number;
 }
 
+export interface VirtualIpsInput {
+  namespace: string;
+  datacenter: string;
+  claims: string[];
+  releases: string[];
+}
+
 type Row = { namespace: string; datacenter: string; mark: number; created_at: number };
 
 export class Directory extends DurableObject {
   readonly #sql = this.ctx.storage.sql;
+  readonly #virtualIps = new VirtualIpAllocation(databaseOf(this.ctx.storage));
 
   constructor(ctx: DurableObjectState, env: unknown) {
     super(ctx, env as never);
@@ -83,6 +96,23 @@ export class Directory extends DurableObject {
         revisionMark: row.mark,
         createdAt: row.created_at,
       }));
+  }
+
+  /** Those that were claimed and have got one. */
+  settleVirtualIps({ namespace, datacenter, claims, releases }: VirtualIpsInput): Claimed[] {
+    const nowAt = Date.now();
+    this.#virtualIps.release({ namespace, datacenter, services: releases }, nowAt);
+    return this.#virtualIps.claim({ namespace, datacenter, services: claims }, nowAt);
+  }
+
+  /** Codes: `invalid_argument`, `conflict`. */
+  assignVirtualIps(input: Assignment): Result<{ takenFrom: string[] }> {
+    try {
+      return { ok: true, value: this.#virtualIps.assign(input) };
+    } catch (error) {
+      if (error instanceof HoldfastError) return { ok: false, error: error.toValue() };
+      throw error;
+    }
   }
 
   #mark(namespace: string, datacenter: string): number {

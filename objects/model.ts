@@ -188,6 +188,15 @@ export interface Instance {
   /** Per dialect: what only that dialect knows, given back to it alone. */
   extra: Record<string, unknown>;
   registeredAt: number;
+  /** Of an instance in warning; absent = `weight`. */
+  warningWeight?: number;
+  /**
+   * The service that the mesh reaches through it: another one's where it is a proxy, its own where it speaks the mesh's
+   * protocol itself. Absent = it is outside the mesh.
+   */
+  meshFor?: string;
+  /** Derived: the virtual address of `meshFor`. */
+  virtualIp?: string;
 }
 
 /** A machine, or whatever else instances run on. */
@@ -256,6 +265,11 @@ export const isAgents = <C extends CheckDefinition>(check: C): check is C & Agen
 /** Whether an instance is handed out to callers who ask for healthy ones. */
 export function isHealthy(instance: Instance): boolean {
   return instance.adminState === "up" && instance.status !== "critical" && instance.weight > 0;
+}
+
+/** Its share of the traffic as it is now. */
+export function weightOf({ status, weight, warningWeight = weight }: Instance): number {
+  return status === "warning" ? warningWeight : weight;
 }
 
 /** The port asked for, else `default`, else the only one; undefined when there is none of that name. */

@@ -25,9 +25,10 @@ import type { Stored } from "./policy/records.ts";
 import type { Session } from "./sessions/sessions.ts";
 import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
 import { sha256Short, SHORT_MAX } from "./store/sha256.ts";
-import type { SqlDatabase, SqlValue } from "./store/sqlite.sql.ts";
+import { databaseOf } from "./store/storage.ts";
 import type { WatchRange } from "./store/store.ts";
 import { Timeouts } from "./timeouts.ts";
+import { CLAIMS_MAX } from "./virtual-ips/allocation.ts";
 import { WAIT_MAX_MS } from "./waiting.ts";
 
 export interface NamespaceEnv {
@@ -94,6 +95,7 @@ interface Pending {
 }
 
 const PROBER: Caller = { principal: "holdfast:prober", source: "", dialect: "internal" };
+const DIRECTORY: Caller = { principal: "holdfast:directory", source: "", dialect: "internal" };
 /** More than a long poll needs; what asks for more comes again. */
 const WAITERS_MAX = 20_000;
 const QUEUE_MAX = 5000;
@@ -105,6 +107,7 @@ const TURNS_AFTER_CUT = 6;
 const SPARE_REVISIONS = 1000;
 const SNAPSHOT_PAGE_BYTES = 1024 * 1024;
 const SNAPSHOT_HOLD_MS = 60_000;
+const SETTLE_PAUSE_MS = 5000;
 const STORE_BYTES_MAX = 8 * 1024 ** 3;
 
 export class Namespace extends DurableObject<NamespaceEnv> {
@@ -124,6 +127,8 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   /** The restore that is open, by number. */
   #restore = 0;
   readonly #timeouts = new Timeouts();
+  /** After the directory was out of reach. */
+  #settleAgainAt = 0;
   #counts = { commands: 0, batches: 0, renewals: 0 };
 
   constructor(ctx: DurableObjectState, env: NamespaceEnv) {
@@ -385,12 +390,17 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     try {
       const results = this.#runBatch(batch);
       const revision = this.#core.revision;
-      results.forEach((result, index) => batch[index]!.resolve({ ...result, revision }));
-      for (const resolve of turns) resolve();
+      const answer = (): void => {
+        results.forEach((result, index) => batch[index]!.resolve({ ...result, revision }));
+        for (const resolve of turns) resolve();
+      };
       if (results.length < batch.length) {
         this.#pending = [...batch.slice(results.length), ...this.#pending];
         this.#scheduleFlush(TURNS_AFTER_CUT);
       }
+      // Whoever brought a name into the mesh finds its address afterwards.
+      if (this.#mustSettleNames()) void this.#settleNames().then(answer);
+      else answer();
     } catch (error) {
       this.#failed(error);
     }
@@ -466,6 +476,35 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     this.#ceiling = ceiling;
   }
 
+  #mustSettleNames(): boolean {
+    return this.#core.hasUnsettledNames && Date.now() >= this.#settleAgainAt;
+  }
+
+  /** Claims virtual addresses, and gives them back; what could not be done is tried again later. */
+  async #settleNames(): Promise<void> {
+    while (this.#mustSettleNames()) {
+      const core = this.#core;
+      const unsettled = core.takeUnsettled(CLAIMS_MAX);
+      const { claims, releases } = unsettled;
+      if (claims.length + releases.length === 0) continue;
+      try {
+        const directory = this.env.DIRECTORY.getByName(DIRECTORY_NAME);
+        const claimed = await directory.settleVirtualIps({ ...this.#name(), claims, releases });
+        await this.#ensureRevisions(SPARE_REVISIONS);
+        if (core !== this.#core) return;
+        const input = { claimed, released: releases };
+        const [result] = core.execute([{ command: "virtualIp.settle", input, caller: DIRECTORY }], this.#now());
+        if (!result!.ok) throw HoldfastError.fromValue(result!.error);
+      } catch (error) {
+        if (error instanceof StorageFailure) return this.#failed(error);
+        console.warn("virtual addresses could not be settled", error);
+        core.putBackUnsettled(unsettled);
+        this.#settleAgainAt = Date.now() + SETTLE_PAUSE_MS;
+      }
+    }
+    this.#afterTurn();
+  }
+
   #reserve(ceiling: number, revision: number): Promise<Reservation> {
     return this.env.DIRECTORY.getByName(DIRECTORY_NAME).reserve({ ...this.#name(), ceiling, revision });
   }
@@ -482,6 +521,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       const at = this.#core.nextMaintenanceAt() ?? this.#lastNow;
       this.#maintenance = setTimeout(() => this.#maintain(), Math.max(0, at - this.#lastNow));
     }
+    if (this.#mustSettleNames()) this.ctx.waitUntil(this.#settleNames());
     if (this.#core.takePulledChange()) this.ctx.waitUntil(this.#pokeProber());
   }
 
@@ -536,11 +576,4 @@ function sha256(...chunks: Uint8Array[]): Uint8Array {
   const hash = createHash("sha256");
   for (const chunk of chunks) hash.update(chunk);
   return hash.digest();
-}
-
-function databaseOf(storage: DurableObjectStorage): SqlDatabase {
-  return {
-    all: (query, ...bindings) => [...storage.sql.exec(query, ...bindings).raw()] as SqlValue[][],
-    sizeBytes: () => storage.sql.databaseSize,
-  };
 }

@@ -13,6 +13,8 @@ export const nodeSpace = new JsonSpace<Node>("node");
 export const nodeIdSpace = new JsonSpace<{ name: string }>("node_id");
 /** Node key, instance id, service: the instances on a node. */
 export const memberSpace = new JsonSpace<Mark>("member");
+/** Service, and the service and id of an instance that the mesh reaches it by. */
+export const meshSpace = new JsonSpace<Mark>("mesh");
 /** Subject: who has checks that the prober runs. */
 export const pulledSpace = new JsonSpace<Mark>("pulled");
 /** Node key, subject: who has checks that the node's agent runs. */

@@ -41,6 +41,8 @@ export interface InstanceSpec {
   checks?: CheckSpec[] | undefined;
   reach?: Reach | undefined;
   extra?: Record<string, unknown> | undefined;
+  warningWeight?: number | undefined;
+  meshFor?: string | undefined;
   /** `address` is its node's, and follows it. */
   inheritsAddress?: boolean | undefined;
   /** Checks whose ids are known go on with what they have found, however they are defined now. */
@@ -51,6 +53,7 @@ export interface InstanceSpec {
 export function instanceFrom(spec: InstanceSpec, context: Context, before: Instance | undefined): Instance {
   const { service, id, address, ports = {}, tags = [], meta = {}, weight = 1 } = spec;
   const { node = "", protocol = "http", extra = {}, ttlMs = null, lease = null, inheritsAddress = false } = spec;
+  const { warningWeight, meshFor } = spec;
   assertName("service", service);
   assertName("id", id);
   assertAddress("address", address);
@@ -59,6 +62,8 @@ export function instanceFrom(spec: InstanceSpec, context: Context, before: Insta
   if (!/^[a-z][a-z0-9.+-]{0,31}$/.test(protocol))
     throw invalid("protocol", "must be a short lower-case name such as http");
   assertWhole("weight", weight, 0, 65_535);
+  if (warningWeight !== undefined) assertWhole("warningWeight", warningWeight, 0, 65_535);
+  if (meshFor !== undefined) assertName("meshFor", meshFor);
   assertTags(tags);
   assertTextMap("meta", meta, META_PAIRS_MAX, META_VALUE_CHARACTERS_MAX);
   if (ttlMs !== null) assertDuration("ttl", ttlMs);
@@ -88,6 +93,9 @@ export function instanceFrom(spec: InstanceSpec, context: Context, before: Insta
     origin: context.caller.dialect,
     extra,
     registeredAt: before?.registeredAt ?? context.now,
+    ...(warningWeight !== undefined && { warningWeight }),
+    ...(meshFor !== undefined && { meshFor }),
+    ...(before?.virtualIp !== undefined && before.meshFor === meshFor && { virtualIp: before.virtualIp }),
   };
   instance.checks = checksFrom(spec.checks ?? [], instance, context.now, before?.checks ?? [], spec.keepStates);
   instance.status = statusOf(instance);

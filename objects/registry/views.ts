@@ -13,12 +13,14 @@ import type {
 import { isAgents, isPulled } from "../model.ts";
 import type { WatchRange } from "../store/store.ts";
 import type { Reader, StoredRecord } from "../store/txn.ts";
+import { findVirtualIp } from "../virtual-ips/virtual-ip.ts";
 import { nodeNamed } from "./nodes.ts";
 import { registered } from "./registry.ts";
 import {
   agentCheckSpace,
   checkIdSpace,
   instanceSpace,
+  meshSpace,
   nodeKey,
   nodeSpace,
   pulledSpace,
@@ -32,6 +34,11 @@ export interface ServiceSummary {
   healthyCount: number;
   tags: string[];
   modRevision: number;
+}
+
+export interface ServiceDescription extends ServiceSummary {
+  /** Null: it has none. */
+  virtualIp: string | null;
 }
 
 /** A part of a view; `after` continues it, and is null in the last part. */
@@ -106,6 +113,11 @@ export interface InstancePage {
 
 /** The instances of all services, page by page. */
 export function listInstances(reader: Reader, { after = null }: { after?: InstancePage["after"] }): InstancePage {
+  const { instances, after: next } = listed(reader, after);
+  return { instances, nodes: nodesOf(reader, instances), after: next };
+}
+
+function listed(reader: Reader, after: InstancePage["after"]): Omit<InstancePage, "nodes"> {
   const records = instanceSpace.under(reader, [], {
     limit: VIEW_PAGE_INSTANCES + 1,
     ...(after && { after: instanceSpace.key(after.service, after.id) }),
@@ -116,10 +128,55 @@ export function listInstances(reader: Reader, { after = null }: { after?: Instan
   const last = instances.at(-1);
   return {
     instances,
-    nodes: nodesOf(reader, instances),
     after: last && records.length > instances.length ? { service: last.service, id: last.id } : null,
   };
 }
+
+export interface AddressPage {
+  addresses: { service: string; address: string; isPrivate: boolean }[];
+  /** Continue with it; null at the end. */
+  after: InstancePage["after"];
+}
+
+/** Where the instances are that have an address of their own, page by page; those that have their node's are passed over. */
+export function listAddresses(reader: Reader, { after = null }: { after?: InstancePage["after"] }): AddressPage {
+  const { instances, after: next } = listed(reader, after);
+  const addresses = instances.flatMap(({ service, address, inheritsAddress, private: isPrivate }) =>
+    inheritsAddress ? [] : [{ service, address, isPrivate }],
+  );
+  return { addresses, after: next };
+}
+
+export interface MeshInput {
+  service: string;
+  after?: InstancePage["after"];
+}
+
+/** The instances that the mesh reaches a service by, page by page. */
+export function meshInstances(reader: Reader, { service, after = null }: MeshInput): InstancePage {
+  const marks = meshSpace.under(reader, [service], {
+    limit: VIEW_PAGE_INSTANCES + 1,
+    ...(after && { after: meshSpace.key(service, after.service, after.id) }),
+  });
+  const page = marks.slice(0, VIEW_PAGE_INSTANCES).map(({ key }) => {
+    const [, of = "", id = ""] = meshSpace.parts(key);
+    return { service: of, id };
+  });
+  const instances = page.flatMap((name) => {
+    const record = instanceSpace.record(reader, name.service, name.id);
+    return record ? [registered(instanceSpace.decode(record), record)] : [];
+  });
+  return { instances, nodes: nodesOf(reader, instances), after: marks.length > page.length ? page.at(-1)! : null };
+}
+
+/** What `meshInstances` depends on, besides the nodes: those move it, too. */
+export const meshRange = (service: string): WatchRange => ({
+  space: meshSpace.name,
+  ...meshSpace.rangeUnder([service]),
+});
+
+export const isInMesh = (reader: Reader, service: string): boolean =>
+  meshSpace.under(reader, [service], { limit: 1 }).length > 0;
 
 function nodesOf(reader: Reader, instances: RegisteredInstance[]): Record<string, RegisteredNode> {
   const names = new Set(instances.map(({ node }) => nodeKey(node)));
@@ -134,10 +191,10 @@ function nodesOf(reader: Reader, instances: RegisteredInstance[]): Record<string
 }
 
 /** Codes: `not_found`. */
-export function describeService(reader: Reader, { service }: { service: string }): ServiceSummary {
+export function describeService(reader: Reader, { service }: { service: string }): ServiceDescription {
   const record = serviceSpace.record(reader, service);
   if (!record) throw new HoldfastError("not_found", `there is no service "${service}"`, { service });
-  return summaryOf(record);
+  return { ...summaryOf(record), virtualIp: findVirtualIp(reader, { service })?.address ?? null };
 }
 
 function summaryOf(record: StoredRecord): ServiceSummary {

@@ -13,6 +13,7 @@ import { isAgents, isHealthy, isPulled } from "../model.ts";
 import type { Reader, Txn } from "../store/txn.ts";
 import { statusOf, worstOf } from "./check-spec.ts";
 import { SERVICE_TAGS_MAX } from "./limits.ts";
+import { findVirtualIp } from "../virtual-ips/virtual-ip.ts";
 import type { CheckSubject } from "./spaces.ts";
 import {
   agentCheckSpace,
@@ -20,6 +21,7 @@ import {
   checkIdSpace,
   instanceSpace,
   memberSpace,
+  meshSpace,
   nodeKey,
   nodeSpace,
   nodeSubject,
@@ -42,9 +44,11 @@ export function putInstance(
   if (before && nodeKey(before.node) !== nodeKey(instance.node)) leaveNode(txn, before);
   const nodeStatus = instance.node === "" ? "passing" : joinNode(txn, instance);
   const written: Instance = { ...instance, nodeStatus };
+  if (written.meshFor !== undefined) deriveVirtualIp(txn, written, written.meshFor);
   written.status = statusOf(written);
   instanceSpace.put(txn, [instance.service, instance.id], written, lease);
   indexChecks(txn, { service: instance.service, id: instance.id }, before, instance);
+  indexMesh(txn, before, instance);
   updateService(txn, instance.service, before ?? null, written);
   if (before?.status !== written.status) tellAliases(txn, now, instance.node, instance.id, depth);
   return written;
@@ -54,6 +58,7 @@ export function removeInstance(txn: Txn, now: number, before: Instance): void {
   const { service, id, node } = before;
   instanceSpace.delete(txn, service, id);
   indexChecks(txn, { service, id }, before, undefined);
+  indexMesh(txn, before, undefined);
   leaveNode(txn, before);
   updateService(txn, service, before, null);
   tellAliases(txn, now, node, id, 0);
@@ -72,9 +77,12 @@ export function putNodeRecord(txn: Txn, now: number, before: Node | undefined, n
     const address = instance.inheritsAddress ? node.address : instance.address;
     if (instance.nodeStatus !== written.status || instance.address !== address) {
       putInstance(txn, now, instance, { ...instance, address }, found.lease, depth);
-    } else if (!touched.has(member.service)) {
+    } else {
       // What is told of the service changes all the same.
-      serviceSpace.put(txn, [member.service], serviceSpace.get(txn, member.service)!);
+      if (!touched.has(member.service)) {
+        serviceSpace.put(txn, [member.service], serviceSpace.get(txn, member.service)!);
+      }
+      indexMesh(txn, instance, instance);
     }
     touched.add(member.service);
   }
@@ -198,6 +206,21 @@ function leaveNode(txn: Txn, { node, id, service }: Instance): void {
   memberSpace.delete(txn, key, id, service);
   const isLast = memberSpace.under(txn, [key], { limit: 1 }).length === 0;
   if (isLast && nodeSpace.get(txn, key)?.implicit) nodeSpace.delete(txn, key);
+}
+
+/** Kept as the last field: registrations are compared as they are written. */
+function deriveVirtualIp(reader: Reader, instance: Instance, service: string): void {
+  delete instance.virtualIp;
+  const found = findVirtualIp(reader, { service });
+  if (found) instance.virtualIp = found.address;
+}
+
+/** The mark is written with every change of the instance: its revision is the index for who watches the mesh. */
+function indexMesh(txn: Txn, before: Instance | undefined, after: Instance | undefined): void {
+  if (before?.meshFor !== undefined && before.meshFor !== after?.meshFor) {
+    meshSpace.delete(txn, before.meshFor, before.service, before.id);
+  }
+  if (after?.meshFor !== undefined) meshSpace.put(txn, [after.meshFor, after.service, after.id], {});
 }
 
 /** Who has checks: an instance, or a node. */

@@ -1,7 +1,6 @@
 /** Which services a rule speaks of besides the one it is named for, and which a service's graph may touch. */
 import { HoldfastError } from "../errors.ts";
 import type { Rule, RuleKind, RuleReader, RuleSpecs } from "./model.ts";
-import { ANY } from "./model.ts";
 
 const AROUND_SERVICES_MAX = 5000;
 
@@ -15,12 +14,14 @@ const LINKED: Linked = {
       // Another cluster's services are not ours.
       to && to.peer === "" ? [to.service] : [],
     ),
+  egress: ({ services }) => services,
   ingress: ({ listeners }) => listeners.flatMap(({ services }) => services.map(({ service }) => service)),
 };
 
+/** `*` = any. */
 export function linkedServices<K extends RuleKind>(rule: Rule<K>): string[] {
   const linked = LINKED[rule.kind]?.(rule.spec) ?? [];
-  return [...new Set(linked)].filter((service) => service !== "" && service !== ANY && service !== rule.name);
+  return [...new Set(linked)].filter((service) => service !== "" && service !== rule.name);
 }
 
 /** The service and all that its graph may lead to: by its router, and by splitters and resolvers on. Codes: `too_large`. */

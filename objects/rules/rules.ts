@@ -4,6 +4,7 @@
  */
 import type { Page, PageInput } from "../policy/records.ts";
 import { assertCas, pageOf, storedOf } from "../policy/records.ts";
+import { isInMesh } from "../registry/views.ts";
 import type { Context, Reader, StoredRecord, Txn } from "../store/txn.ts";
 import { JsonSpace } from "../store/txn.ts";
 import { assertIntegrity, before } from "./integrity.ts";
@@ -29,7 +30,7 @@ export interface DeleteRuleInput extends RuleName {
 
 export const ruleSpace = new JsonSpace<Rule>("rule");
 /** Key: the service that is led to, then the rule's kind and name. */
-const linkSpace = new JsonSpace<true>("rule_link");
+export const linkSpace = new JsonSpace<true>("rule_link");
 
 /** Rules as the store has them; each is read once. */
 export class StoredRules implements RuleReader {
@@ -113,6 +114,13 @@ export function rulesAround(reader: Reader, { service }: { service: string }): S
     rules.find("resolver", name),
   ]);
   return [rules.find("defaults", ANY), rules.find("router", service), ...found].filter((rule) => rule !== undefined);
+}
+
+/** Names of the gateways that let traffic in to a service. `*` in their rules stands for every service in the mesh. */
+export function ingressesFor(reader: Reader, { service }: { service: string }): string[] {
+  const rules = new StoredRules(reader);
+  const leading = [...rules.leadingTo(service), ...(isInMesh(reader, service) ? rules.leadingTo(ANY) : [])];
+  return [...new Set(leading.flatMap(({ kind, name }) => (kind === "ingress" ? [name] : [])))];
 }
 
 /** Rules that somebody fetched. */
