@@ -11,6 +11,7 @@ import type { Failpoint } from "../objects/namespace.ts";
 import { handleApi } from "./api/app.ts";
 import { handleConsul } from "./dialects/consul/consul.ts";
 import { keptAnswer } from "./dialects/consul/kept-answers.ts";
+import { ConsulsResolver, nodeShown } from "./dialects/consul/own-names.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
 import type { Zone } from "./dialects/dns/zone.ts";
 import { consulZone, ownZone } from "./dialects/dns/zone.ts";
@@ -26,9 +27,10 @@ import { DEFAULT_NAMESPACE, isNamespace, locate, namespaceOfHost } from "./reque
 import { NamespaceClient } from "./request/namespace-client.ts";
 import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
+import { ingressView, meshView } from "./resolver/mesh.ts";
 import { runNamed } from "./resolver/named.ts";
 import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
-import { nodesAt } from "./resolver/reverse.ts";
+import { nodesAt, servicesAt } from "./resolver/reverse.ts";
 
 export { Directory } from "../objects/directory.ts";
 export { Namespace } from "../objects/namespace.ts";
@@ -162,15 +164,27 @@ function gateway(request: Request, env: Bindings, resolver: EdgeResolver, target
 
 function dns(request: Request, env: Bindings, resolver: EdgeResolver, prefixed: string | null): Promise<Response> {
   callerOf(request, env, "dns");
+  const datacenters = datacentersOf(env);
+  const findNode = async (place: { namespace: string; datacenter: string }, name: string) => {
+    const { value } = await new NamespaceClient(env, place.namespace, place.datacenter).query("nodes.get", { name });
+    return nodeShown(name, value, place);
+  };
   return handleDnsQuery(request, {
-    resolver,
-    findNode: async (namespace, datacenter, name) =>
-      (await new NamespaceClient(env, namespace, datacenter).query("nodes.get", { name })).value,
-    findNodesAt: (namespace, datacenter, address) => nodesAt(env, namespace, datacenter, address),
+    resolver: new ConsulsResolver(resolver, datacenters.own, findNode),
+    findNode: (namespace, datacenter, name) => findNode({ namespace, datacenter }, name),
+    findNodesAt: (...asked) => nodesAt(env, ...asked),
+    findServicesAt: (...asked) => servicesAt(env, ...asked),
+    findStanding: (standing, namespace, datacenter, service) => {
+      const client = new NamespaceClient(env, namespace, datacenter);
+      return standing === "mesh" ? meshView(client, service) : ingressView(client, resolver, service);
+    },
+    findVirtualIp: async (namespace, datacenter, service) =>
+      (await new NamespaceClient(env, namespace, datacenter).query("virtualIp.get", { service })).value?.address ??
+      null,
     runLookup: (namespace, datacenter, name) => runNamed(env, resolver, namespace, datacenter, name),
     zones: zonesOf(domainOf(env)),
     namespace: prefixed ?? DEFAULT_NAMESPACE,
-    datacenters: datacentersOf(env),
+    datacenters,
     showPrivate: true,
     random: Math.random,
   });

@@ -94,6 +94,13 @@ const instanceFields = {
   node: z.string().optional().describe("The machine it runs on"),
   protocol: z.string().optional().describe("http (default), https, grpc, tcp"),
   weight: z.number().int().optional().describe("Share of the traffic, 0 to 65535; default 1"),
+  warningWeight: z.number().int().optional().describe("The same while it is in warning; default: weight"),
+  meshFor: z
+    .string()
+    .optional()
+    .describe(
+      "The service that the mesh reaches through it: as its proxy, or its own. Absent = it is outside the mesh",
+    ),
   tags: z.array(z.string()).optional(),
   meta: names.optional(),
   locality: locality.optional(),
@@ -148,6 +155,12 @@ export const instanceOutput = z
     ports: z.record(z.string(), z.number().int()),
     protocol: z.string(),
     weight: z.number().int(),
+    warningWeight: z.number().int().optional(),
+    meshFor: z.string().optional(),
+    virtualIp: z
+      .string()
+      .optional()
+      .describe("By which callers mean the service in meshFor, whatever its instances are"),
     tags: z.array(z.string()),
     meta: names,
     locality: z.object({ region: z.string(), zone: z.string(), cluster: z.string() }),
@@ -219,6 +232,10 @@ export const serviceOutput = z
     modRevision: z.number().int(),
   })
   .openapi("Service");
+
+export const serviceDetail = serviceOutput
+  .extend({ virtualIp: z.string().nullable().describe("It always means the service; null = it has none") })
+  .openapi("ServiceDetail");
 
 export const resolveOutput = z
   .object({

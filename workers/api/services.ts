@@ -26,7 +26,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "getService",
     summary: "One service",
-    response: schema.serviceOutput,
+    response: schema.serviceDetail,
     async handle({ client, params }) {
       const service = params["service"]!;
       const { value, revision } = await client.query("registry.service", { service });

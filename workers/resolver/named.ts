@@ -4,6 +4,7 @@ import type { Bindings } from "../request/bindings.ts";
 import { datacentersOf } from "../request/datacenter.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import { runLookup } from "./lookup.ts";
+import { meshView } from "./mesh.ts";
 import { nearestFirst, spotOf } from "./near.ts";
 import type { Resolver } from "./types.ts";
 
@@ -26,12 +27,15 @@ export async function runNamed(
 ): Promise<NamedAnswer | null> {
   const client = new NamespaceClient(env, namespace, datacenter);
   const lookup = (await client.query("lookup.resolve", { name })).value;
-  // Nothing is told apart as of the mesh or of a peer here.
-  if (lookup === null || lookup.target.mesh || lookup.target.peer !== "") return null;
+  // There are no peers.
+  if (lookup === null || lookup.target.peer !== "") return null;
   const { near } = lookup.target;
   const others = datacentersOf(env).names.filter((other) => other !== datacenter);
   const found = await runLookup(lookup.target, 0, {
-    find: async ({ service }, where) => (await resolver.resolve(namespace, service, { datacenter: where })).view,
+    find: async ({ service, mesh }, where) =>
+      mesh
+        ? meshView(new NamespaceClient(env, namespace, where), service)
+        : (await resolver.resolve(namespace, service, { datacenter: where })).view,
     datacenters: [datacenter, ...others],
     isVisible: () => true,
     // Who asks by name alone is on no node.

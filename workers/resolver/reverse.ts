@@ -1,62 +1,107 @@
 /**
- * Addresses to nodes, as of a few seconds ago. The registry has no index for it: this isolate reads all nodes and keeps what
- * it has read for a short while, so that a flood of such questions is one reading.
+ * Addresses to the nodes, and the services, that have them, as of a few seconds ago. The registry has no index for it: this
+ * isolate reads all addresses and keeps what it has read for a short while, so that a flood of such questions is one reading.
  *
  * Shared between requests is plain data only.
  */
 import ipaddr from "ipaddr.js";
+import type { QueryOutput } from "../../objects/commands.ts";
 import type { Bindings } from "../request/bindings.ts";
 import { objectName } from "../request/datacenter.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 
 const FRESH_MS = 10_000;
-/** Nodes past this many are not found by their address. */
-const NODES_MAX = 20_000;
+/** What comes after so many is not found by its address. */
+const READ_MAX = 20_000;
 const KEPT_MAX = 32;
 
-interface Reverse {
+/** Addresses in one spelling → who has them. */
+type Names<T> = Map<string, T[]>;
+
+interface Kept<T> {
   readAt: number;
-  /** Addresses in one spelling. */
-  nodes: Map<string, string[]>;
+  names: Names<T>;
 }
 
 /** By the object's name. */
-const kept = new Map<string, Reverse>();
+const keptNodes = new Map<string, Kept<string>>();
+const keptServices = new Map<string, Kept<{ service: string; isPrivate: boolean }>>();
 
 /** Names of the nodes that have an address; none for what is no IP address. */
-export async function nodesAt(
+export function nodesAt(env: Bindings, namespace: string, datacenter: string, address: string): Promise<string[]> {
+  return find(
+    keptNodes,
+    readNodes,
+    new NamespaceClient(env, namespace, datacenter),
+    objectName(env, namespace, datacenter),
+    address,
+  );
+}
+
+/** The services with an instance that has this address as its own, not as its node's. */
+export async function servicesAt(
   env: Bindings,
   namespace: string,
   datacenter: string,
   address: string,
-): Promise<readonly string[]> {
-  const wanted = normal(address);
-  if (wanted === null) return [];
-  const name = objectName(env, namespace, datacenter);
-  let reverse = kept.get(name);
-  if (!reverse || Date.now() - reverse.readAt >= FRESH_MS) {
-    reverse = await read(new NamespaceClient(env, namespace, datacenter));
-    kept.delete(name);
-    if (kept.size >= KEPT_MAX) kept.delete(kept.keys().next().value!);
-    kept.set(name, reverse);
-  }
-  return reverse.nodes.get(wanted) ?? [];
+  showPrivate: boolean,
+): Promise<string[]> {
+  const client = new NamespaceClient(env, namespace, datacenter);
+  const found = await find(keptServices, readServices, client, objectName(env, namespace, datacenter), address);
+  return [...new Set(found.filter(({ isPrivate }) => showPrivate || !isPrivate).map(({ service }) => service))];
 }
 
-async function read(client: NamespaceClient): Promise<Reverse> {
-  const nodes = new Map<string, string[]>();
-  let count = 0;
-  let { value: page } = await client.query("nodes.list", {});
-  for (;;) {
-    for (const { name, address } of page.nodes) {
-      const key = normal(address);
-      if (key !== null) nodes.set(key, [...(nodes.get(key) ?? []), name]);
-    }
-    count += page.nodes.length;
-    if (page.after === null || count >= NODES_MAX) break;
-    ({ value: page } = await client.query("nodes.list", { after: page.after }));
+async function find<T>(
+  kept: Map<string, Kept<T>>,
+  read: (client: NamespaceClient) => Promise<Names<T>>,
+  client: NamespaceClient,
+  name: string,
+  address: string,
+): Promise<T[]> {
+  const wanted = normal(address);
+  if (wanted === null) return [];
+  let known = kept.get(name);
+  if (!known || Date.now() - known.readAt >= FRESH_MS) {
+    known = { names: await read(client), readAt: Date.now() };
+    kept.delete(name);
+    if (kept.size >= KEPT_MAX) kept.delete(kept.keys().next().value!);
+    kept.set(name, known);
   }
-  return { readAt: Date.now(), nodes };
+  return known.names.get(wanted) ?? [];
+}
+
+async function readNodes(client: NamespaceClient): Promise<Names<string>> {
+  const names: Names<string> = new Map();
+  let count = 0;
+  for (let after: string | null = null; count < READ_MAX;) {
+    const page: QueryOutput<"nodes.list"> = (await client.query("nodes.list", { after })).value;
+    for (const { name, address } of page.nodes) add(names, address, name);
+    count += page.nodes.length;
+    after = page.after;
+    if (after === null) break;
+  }
+  return names;
+}
+
+async function readServices(client: NamespaceClient): Promise<Names<{ service: string; isPrivate: boolean }>> {
+  const names: Names<{ service: string; isPrivate: boolean }> = new Map();
+  let count = 0;
+  for (let after: { service: string; id: string } | null = null; count < READ_MAX;) {
+    const page: QueryOutput<"registry.addresses"> = (await client.query("registry.addresses", { after })).value;
+    for (const { address, ...owner } of page.addresses) add(names, address, owner);
+    count += page.addresses.length;
+    after = page.after;
+    if (after === null) break;
+  }
+  return names;
+}
+
+function add<T>(names: Names<T>, address: string, name: T): void {
+  const key = normal(address);
+  if (key === null) return;
+  const known = names.get(key);
+  if (known) known.push(name);
+  else names.set(key, [name]);
 }
 
 function normal(address: string): string | null {

@@ -42,6 +42,7 @@ import { operatorRoutes } from "./operator.ts";
 import { peeringRoutes } from "./peering.ts";
 import { queryRoutes } from "./queries/queries.ts";
 import { dispatch, errorResponse, RouteTable } from "./route.ts";
+import { serviceVirtualIpRoutes } from "./service-virtual-ip.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { statusRoutes } from "./status.ts";
@@ -78,6 +79,7 @@ export const routes = new RouteTable([
   ...configRoutes,
   ...discoveryChainRoutes,
   ...intentionRoutes,
+  ...serviceVirtualIpRoutes,
   ...exportedServiceRoutes,
   ...connectCaRoutes,
   ...connectLeafRoutes,

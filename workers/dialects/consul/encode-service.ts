@@ -26,10 +26,21 @@ const extraOf = (instance: RegisteredInstance): ServiceExtra => consulExtraOf(in
 export const serviceAddress = (instance: RegisteredInstance): string =>
   instance.inheritsAddress ? "" : instance.address;
 
-const weights = (instance: RegisteredInstance, { WarningWeight = 1 }: ServiceExtra): Weights => ({
-  Passing: instance.weight,
-  Warning: WarningWeight,
+const weights = ({ weight, warningWeight = weight }: RegisteredInstance): Weights => ({
+  Passing: weight,
+  Warning: warningWeight,
 });
+
+const VIRTUAL = "consul-virtual";
+
+/** Those it was registered with, and the virtual one of the service that the mesh reaches through it. */
+function taggedAddresses(
+  instance: RegisteredInstance,
+  { TaggedAddresses: registered }: ServiceExtra,
+): Record<string, ServiceAddress> | undefined {
+  if (instance.virtualIp === undefined) return registered;
+  return { ...registered, [VIRTUAL]: { Address: instance.virtualIp, Port: portOf(instance) ?? 0 } };
+}
 
 export interface ServiceNodeEntry {
   ID: string;
@@ -62,6 +73,7 @@ export function serviceNodeEntry(
   { datacenter }: Pick<Place, "datacenter">,
 ): ServiceNodeEntry {
   const extra = extraOf(instance);
+  const tagged = taggedAddresses(instance, extra);
   return {
     ID: node.id,
     Node: node.name,
@@ -74,8 +86,8 @@ export function serviceNodeEntry(
     ServiceName: instance.service,
     ServiceTags: instance.tags,
     ServiceAddress: serviceAddress(instance),
-    ...(extra.TaggedAddresses && { ServiceTaggedAddresses: extra.TaggedAddresses }),
-    ServiceWeights: weights(instance, extra),
+    ...(tagged && { ServiceTaggedAddresses: tagged }),
+    ServiceWeights: weights(instance),
     ServiceMeta: instance.meta,
     ServicePort: portOf(instance) ?? 0,
     ServiceSocketPath: extra.SocketPath ?? "",
@@ -110,17 +122,18 @@ export interface NodeServiceEntry {
 
 export function nodeServiceEntry(instance: RegisteredInstance): NodeServiceEntry {
   const extra = extraOf(instance);
+  const tagged = taggedAddresses(instance, extra);
   return {
     ...(extra.Kind && { Kind: extra.Kind }),
     ID: serviceIdOf(instance),
     Service: instance.service,
     Tags: instance.tags,
     Address: serviceAddress(instance),
-    ...(extra.TaggedAddresses && { TaggedAddresses: extra.TaggedAddresses }),
+    ...(tagged && { TaggedAddresses: tagged }),
     Meta: instance.meta,
     Port: portOf(instance) ?? 0,
     ...(extra.SocketPath && { SocketPath: extra.SocketPath }),
-    Weights: weights(instance, extra),
+    Weights: weights(instance),
     EnableTagOverride: extra.EnableTagOverride ?? false,
     ...locality(instance),
     Proxy: catalogProxy(extra.Proxy),
@@ -154,6 +167,7 @@ export function agentServiceEntry(
   { datacenter }: Pick<Place, "datacenter">,
 ): AgentServiceEntry {
   const extra = extraOf(instance);
+  const tagged = taggedAddresses(instance, extra);
   return {
     ...(extra.Kind && { Kind: extra.Kind }),
     ID: serviceIdOf(instance),
@@ -163,8 +177,8 @@ export function agentServiceEntry(
     Port: portOf(instance) ?? 0,
     Address: serviceAddress(instance),
     ...(extra.SocketPath && { SocketPath: extra.SocketPath }),
-    ...(extra.TaggedAddresses && { TaggedAddresses: extra.TaggedAddresses }),
-    Weights: weights(instance, extra),
+    ...(tagged && { TaggedAddresses: tagged }),
+    Weights: weights(instance),
     EnableTagOverride: extra.EnableTagOverride ?? false,
     ...(extra.Kind && { Proxy: agentProxy(extra.Proxy) }),
     ...(extra.Connect?.Native && { Connect: { Native: true } }),

@@ -8,14 +8,15 @@
  */
 import { HoldfastError } from "../../../objects/errors.ts";
 import type { RegisteredInstance, RegisteredNode, ServiceView } from "../../../objects/model.ts";
+import type { Standing } from "../../resolver/mesh.ts";
 import type { ResolvedView, Resolver } from "../../resolver/types.ts";
 import { EDE, toDnsError } from "./errors.ts";
 import { RCODE, decodeQuery, encodeError, encodeReply } from "./message.ts";
 import type { Query, Question, Rcode, Reply, Resource } from "./message.ts";
 import { asciiLower, findZone, readName, readPointer } from "./names.ts";
-import type { Datacenters, Place, Reading, ZoneName } from "./names.ts";
+import type { Datacenters, Place, Reading, Selection, ZoneName } from "./names.ts";
 import { ANSWERS_MAX, TYPE, nodeRecords, recordsOf, selectInstances } from "./records.ts";
-import { nodeName } from "./targets.ts";
+import { nodeName, serviceName } from "./targets.ts";
 import type { Zone } from "./zone.ts";
 
 /** A stored lookup carried out. */
@@ -35,6 +36,17 @@ export interface DnsDeps {
   findNode: (namespace: string, datacenter: string, node: string) => Promise<RegisteredNode | null>;
   /** Names of the nodes that have this address. */
   findNodesAt: (namespace: string, datacenter: string, address: string) => Promise<readonly string[]>;
+  /** Names of the services that have an instance with this address as its own. */
+  findServicesAt: (
+    namespace: string,
+    datacenter: string,
+    address: string,
+    showPrivate: boolean,
+  ) => Promise<readonly string[]>;
+  /** What stands for a service, as spelled; nothing does when the view's `modRevision` is 0. */
+  findStanding: (standing: Standing, namespace: string, datacenter: string, service: string) => Promise<ServiceView>;
+  /** The virtual address of a service, as spelled; null when it has none. */
+  findVirtualIp: (namespace: string, datacenter: string, service: string) => Promise<string | null>;
   /** Null when there is no such lookup; names in any case. */
   runLookup: (namespace: string, datacenter: string, name: string) => Promise<LookedUp | null>;
   /** Those that we answer for. */
@@ -147,22 +159,38 @@ async function answerReading(reading: Reading, zone: Zone, type: number, deps: D
       return answerLookup(reading, zone, type, deps);
     case "service":
       return answerService(reading, zone, type, deps);
+    case "mesh":
+    case "ingress":
+      return answerStanding(reading, zone, type, deps);
+    case "virtual":
+      return answerVirtual(reading, zone, type, deps);
     default:
       return reading satisfies never;
   }
 }
 
-/** The nodes at an address. Of other addresses nothing is known here, not even that they have no name. */
+/**
+ * The nodes at an address, else the services; the own datacenter's before those of others. Of other addresses nothing is
+ * known here, not even that they have no name.
+ */
 async function answerPointer(address: string, deps: DnsDeps): Promise<Reply> {
-  const { own } = deps.datacenters;
+  const { own, names: datacenters } = deps.datacenters;
   const zone = deps.zones.find(({ targets }) => targets === "node") ?? deps.zones[0]!;
-  const nodes = await deps.findNodesAt(deps.namespace, own, address);
-  const names = nodes.flatMap((node) => nodeName(node, { zone, datacenter: asciiLower(own) }) ?? []);
-  if (names.length === 0) return refuse(RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, "no node has this address");
-  const answers = names
-    .slice(0, ANSWERS_MAX)
-    .map((data): Resource => ({ name: null, ttl: ttlOf(zone), type: "PTR", data }));
-  return positive(answers, zone);
+  for (const datacenter of new Set([own, ...datacenters])) {
+    const scope = { zone, datacenter: asciiLower(datacenter) };
+    const nodes = await deps.findNodesAt(deps.namespace, datacenter, address);
+    let names = nodes.flatMap((node) => nodeName(node, scope) ?? []);
+    if (names.length === 0) {
+      const services = await deps.findServicesAt(deps.namespace, datacenter, address, deps.showPrivate);
+      names = services.flatMap((service) => serviceName(service, scope) ?? []);
+    }
+    if (names.length === 0) continue;
+    const answers = names
+      .slice(0, ANSWERS_MAX)
+      .map((data): Resource => ({ name: null, ttl: ttlOf(zone), type: "PTR", data }));
+    return positive(answers, zone);
+  }
+  return refuse(RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, "nothing here has this address");
 }
 
 /** Whose registry a name is about, and whether that is the caller's own. */
@@ -208,28 +236,68 @@ async function answerLookup(
   if (zone.hidesUnhealthy && instances.length === 0) return null;
   const scope = { zone, datacenter: asciiLower(found.datacenter), namespace: isOwn ? null : namespace };
   const ttl = found.ttlMs === null ? ttlOf(zone) : ttlOf({ ttlSeconds: found.ttlMs / 1000 });
-  const records = recordsOf(instances, type, { type: "all" }, scope, ttl);
+  const records = recordsOf(instances, type, ALL, scope, ttl);
   const reply = positive(records.answers, zone);
   reply.additionals = records.additionals;
   tellPreservation(reply, found.view);
   return reply;
 }
 
+async function answerStanding(
+  { type: standing, datacenter, ...reading }: Reading & { type: Standing },
+  zone: Zone,
+  type: number,
+  deps: DnsDeps,
+): Promise<Reply | null> {
+  const { namespace, isOwn } = ownerOf({ ...reading, datacenter }, deps);
+  for (const spelling of spellingsOf(reading.service)) {
+    const view = await deps.findStanding(standing, namespace, datacenter, spelling);
+    if (view.modRevision === 0) continue;
+    const { instances } = selectInstances(view, ALL, deps.showPrivate && isOwn, deps.random);
+    if (zone.hidesUnhealthy && instances.length === 0) return null;
+    const scope = { zone, datacenter: asciiLower(datacenter), namespace: isOwn ? null : namespace };
+    const records = recordsOf(instances, type, ALL, scope, ttlOf(zone));
+    const reply = positive(records.answers, zone);
+    reply.additionals = records.additionals;
+    tellPreservation(reply, view);
+    return reply;
+  }
+  return null;
+}
+
+async function answerVirtual(
+  { datacenter, ...reading }: Reading & { type: "virtual" },
+  zone: Zone,
+  type: number,
+  deps: DnsDeps,
+): Promise<Reply | null> {
+  const { namespace } = ownerOf({ ...reading, datacenter }, deps);
+  for (const spelling of spellingsOf(reading.service)) {
+    const address = await deps.findVirtualIp(namespace, datacenter, spelling);
+    if (address === null) continue;
+    const isAsked = type === TYPE.A || type === TYPE.ANY;
+    return positive(isAsked ? [{ name: null, ttl: ttlOf(zone), type: "A", data: address }] : [], zone);
+  }
+  return null;
+}
+
+const ALL = { type: "all" } as const satisfies Selection;
+
 function tellPreservation(reply: Reply, { selfPreservation }: ServiceView): void {
   if (selfPreservation) reply.extendedErrors.push({ code: EDE.OTHER, text: "self-preservation" });
 }
 
-/**
- * DNS does not tell case, the registry does: lower case first, then as asked, then upper case (Eureka's habit).
- * Null when the service exists in none of them.
- */
+/** DNS does not tell case, the registry does: lower case first, then as asked, then upper case (Eureka's habit). */
+const spellingsOf = (service: string): Set<string> => new Set([service.toLowerCase(), service, service.toUpperCase()]);
+
+/** Null when the service exists in no spelling. */
 async function resolveAnyCase(
   service: string,
   namespace: string,
   datacenter: string,
   resolver: Resolver,
 ): Promise<ResolvedView | null> {
-  for (const spelling of new Set([service.toLowerCase(), service, service.toUpperCase()])) {
+  for (const spelling of spellingsOf(service)) {
     try {
       const resolved = await resolver.resolve(namespace, spelling, { datacenter });
       if (resolved.view.modRevision > 0) return resolved;

@@ -8,6 +8,7 @@
  * Sources: RFC 2782 (`_service._proto`), RFC 8020 (a name above an existing one exists too), and the name forms of
  * Consul's DNS interface, which its users already have in their configuration.
  */
+import type { Standing } from "../../resolver/mesh.ts";
 import type { Zone } from "./zone.ts";
 
 /** Which instances of a service a name selects. */
@@ -38,7 +39,10 @@ export type Reading =
   | ({ type: "service"; service: string; selection: Selection } & Place)
   | ({ type: "node"; node: string } & Place)
   /** A stored lookup, by its name or id. */
-  | ({ type: "lookup"; name: string } & Place);
+  | ({ type: "lookup"; name: string } & Place)
+  /** What stands for a service: the mesh's endpoints, the gateways that let traffic in; the one address it always has. */
+  | ({ type: Standing; service: string } & Place)
+  | ({ type: "virtual"; service: string } & Place);
 
 export interface ZoneName {
   zone: Zone;
@@ -54,10 +58,13 @@ export interface Datacenters {
 
 const EMPTY: Reading = { type: "empty" };
 /** What a name is of, said by the label before its datacenter. */
-const KINDS = new Set(["service", "addr", "node", "query", "connect", "ingress", "virtual"]);
+const STANDING: ReadonlyMap<string, Standing | "virtual"> = new Map([
+  ["connect", "mesh"],
+  ["ingress", "ingress"],
+  ["virtual", "virtual"],
+]);
+const KINDS = new Set<string>(["service", "addr", "node", "query", ...STANDING.keys()]);
 const RESERVED = new Set([...KINDS, "ns", "dc", "ap"]);
-/** Nothing in the registry is told apart as of the mesh, and there are no virtual addresses: their names exist nowhere. */
-const NOWHERE = new Set(["connect", "ingress", "virtual"]);
 
 /** The longest of our zones that a name is in; null when it is in none. */
 export function findZone(labels: readonly string[], zones: readonly Zone[]): ZoneName | null {
@@ -86,12 +93,20 @@ export function readName({ zone, labels }: ZoneName, datacenters: Datacenters): 
   if (last === "node") return place.namespace === null ? [{ type: "node", node: before.join("."), ...place }] : [];
   if (last === "query") return [{ type: "lookup", name: lookupName(before), ...place }];
   if (last === "addr") return before.length === 1 && place.namespace === null ? readAddress(first) : [];
-  if (NOWHERE.has(last) && !zone.hasShortNames) return [];
-  if (first.startsWith("_")) return readShortUnderscore(front, place, datacenters);
+  const standing = readStanding(before, last, place, zone);
+  if (standing === null && first.startsWith("_")) return readShortUnderscore(front, place, datacenters);
+  const readings = standing === null ? [] : [standing];
   if (zone.hasShortNames && !scoped && front.length === 2) {
-    return [service(first, { ...place, namespace: last }, { type: "all" })];
+    readings.push(service(first, { ...place, namespace: last }, { type: "all" }));
   }
-  return [];
+  return readings;
+}
+
+/** Consul passes over what stands before the service; a dot elsewhere is one of the service's name. */
+function readStanding(before: readonly string[], kind: string, place: Place, zone: Zone): Reading | null {
+  const type = STANDING.get(kind);
+  if (type === undefined) return null;
+  return { type, service: zone.hasDottedTags ? before.at(-1)! : before.join("."), ...place };
 }
 
 interface Scope {

@@ -7,7 +7,7 @@
  * Sources: RFC 2782 (SRV), RFC 1464 (key=value in TXT), RFC 2181 §5 (no duplicates in a record set).
  */
 import { Buffer } from "node:buffer";
-import { isHealthy, portOf } from "../../../objects/model.ts";
+import { isHealthy, portOf, weightOf } from "../../../objects/model.ts";
 import type { RegisteredInstance, RegisteredNode, ServiceView } from "../../../objects/model.ts";
 import type { Resource } from "./message.ts";
 import { asciiLower } from "./names.ts";
@@ -149,7 +149,7 @@ function srvRecords(
     const target = targetOf(instance, scope);
     if (!isPort(port) || target === null || seen.has(`${target} ${port}`)) continue;
     seen.add(`${target} ${port}`);
-    const weight = Math.min(Math.max(Math.trunc(instance.weight), 0), 0xffff);
+    const weight = Math.min(Math.max(Math.trunc(weightOf(instance)), 0), 0xffff);
     answers.push({ name: null, ttl, type: "SRV", data: { priority: SRV_PRIORITY, weight, port, target } });
     const address = addressOf(instance);
     if (address?.type === "ip") additionals.set(target, addressRecord(target, address, ttl));

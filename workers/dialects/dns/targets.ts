@@ -71,6 +71,12 @@ export function nodeName(node: string, { zone, datacenter }: Omit<TargetScope, "
   return isHostName(name) ? name : null;
 }
 
+/** The service as a whole, spelled as it is registered; null where its name is none in DNS. */
+export function serviceName(service: string, { zone, datacenter }: Omit<TargetScope, "namespace">): string | null {
+  const name = `${service}.service.${datacenter}.${zone.name}`;
+  return isHostName(name) ? name : null;
+}
+
 /**
  * Null when the name would not lead back to the instance: a service in mixed case (a resolver may change the case of
  * what it asks), one with characters outside host names, or a name that is too long.

@@ -57,10 +57,13 @@ describe("ids", () => {
 describe("forms of a service", () => {
   const proxy = instance({
     service: "web-proxy",
+    warningWeight: 0,
+    meshFor: "web",
+    virtualIp: "240.0.0.9",
+    ports: { default: 21000 },
     extra: {
       consul: {
         Kind: "connect-proxy",
-        WarningWeight: 0,
         SocketPath: "/run/x",
         Proxy: {
           DestinationServiceName: "web",
@@ -77,6 +80,7 @@ describe("forms of a service", () => {
       ServiceKind: "connect-proxy",
       ServiceAddress: "",
       ServiceSocketPath: "/run/x",
+      ServiceTaggedAddresses: { "consul-virtual": { Address: "240.0.0.9", Port: 21000 } },
       ServiceWeights: { Passing: 1, Warning: 0 },
       ServiceProxy: {
         DestinationServiceName: "web",

@@ -101,8 +101,99 @@ describe("services", () => {
     },
   );
 
-  test.each(["web.connect.consul", "web.virtual.consul", "web.ingress.consul"])("%s does not exist", async (name) => {
+  test("SRV weighs an instance in warning as it wants to be weighed then", async () => {
+    const weighed = (id: string, overrides: object) => instance(id, `10.0.0.${id}`, { weight: 10, ...overrides });
+    const weights = new MemoryResolver().add("web", [
+      weighed("1", { warningWeight: 2 }),
+      weighed("2", { warningWeight: 3, status: "warning" }),
+      weighed("3", { status: "warning" }),
+    ]);
+    const { answers } = await ask(depsFor(weights), "web.service.consul", "SRV");
+    const told = (answers as SrvAnswer[]).map(({ data }) => [data.target, data.weight]).toSorted();
+    expect(told).toEqual([
+      ["0a000001.addr.dc1.consul", 10],
+      ["0a000002.addr.dc1.consul", 3],
+      ["0a000003.addr.dc1.consul", 10],
+    ]);
+  });
+});
+
+describe("what stands for a service", () => {
+  const sidecar = instance("web-proxy", "10.0.0.1", {
+    node: "Alpha",
+    inheritsAddress: true,
+    ports: { default: 21_000 },
+    meshFor: "web",
+  });
+  const resolver = new MemoryResolver()
+    .add("mesh:web", [sidecar, { ...sidecar, id: "sick", address: "10.0.0.2", status: "critical" }])
+    .add("mesh:hidden", [{ ...sidecar, private: true }])
+    .add("ingress:Web", [instance("gate", "10.0.0.8")])
+    .add("mesh:web", [instance("far", "10.2.0.1")], "default", "dc2")
+    .add("mesh:web", [{ ...sidecar, address: "10.3.0.1" }], "staging");
+  resolver.virtualIps.set("default/web", "240.0.0.1");
+  const deps = depsFor(resolver);
+
+  test.each([
+    ["web.connect.consul", ["10.0.0.1"]],
+    ["web.connect.holdfast", ["10.0.0.1"]],
+    ["passed.over.WEB.connect.consul", ["10.0.0.1"]],
+    ["web.connect.dc2.consul", ["10.2.0.1"]],
+    ["web.connect.staging.ns.consul", ["10.3.0.1"]],
+    ["Web.ingress.consul", ["10.0.0.8"]],
+    ["web.virtual.consul", ["240.0.0.1"]],
+    ["WEB.virtual.holdfast", ["240.0.0.1"]],
+  ])("%s is at %s", async (name, addresses) => {
+    expect(dataOf(await ask(deps, name, "A"))).toEqual(addresses);
+  });
+
+  test.each([
+    "db.connect.consul",
+    "web.ingress.dc2.consul",
+    "web.virtual.dc2.consul",
+    "web.connect.dc3.consul",
+    "hidden.connect.consul",
+  ])("%s does not exist", async (name) => {
     expect((await ask(deps, name, "A")).rcode).toBe("NXDOMAIN");
+  });
+
+  test("SRV names the proxy's port, and where it is", async () => {
+    const { answers, additionals } = await ask(deps, "web.connect.consul", "SRV");
+    expect((answers as SrvAnswer[]).map(({ data }) => data)).toEqual([
+      { priority: 1, weight: 10, port: 21_000, target: "alpha.node.dc1.consul" },
+    ]);
+    expect(additionals).toMatchObject([{ name: "alpha.node.dc1.consul", type: "A", data: "10.0.0.1" }]);
+  });
+
+  test("a virtual address is an A record, and nothing else", async () => {
+    for (const type of ["AAAA", "SRV", "TXT"] as const) {
+      expect(await ask(deps, "web.virtual.consul", type)).toMatchObject({ rcode: "NOERROR", answers: [] });
+    }
+    expect(dataOf(await ask(deps, "web.virtual.consul", ANY))).toEqual(["240.0.0.1"]);
+  });
+});
+
+describe("addresses lead back", () => {
+  const resolver = new MemoryResolver()
+    .add("web", [instance("a", "10.0.0.1"), instance("b", "10.0.0.2", { inheritsAddress: true })])
+    .add("db", [instance("a", "10.0.0.1"), instance("p", "10.0.0.7", { private: true })])
+    .add("far", [instance("a", "10.2.0.2")], "default", "dc2");
+  resolver.nodes.set("default/alpha", node("Alpha", "10.0.0.2"));
+  resolver.nodes.set("default/omega@dc2", node("omega", "10.0.0.2"));
+  const deps = depsFor(resolver);
+
+  test.each([
+    ["2.0.0.10", ["alpha.node.dc1.consul"]],
+    ["1.0.0.10", ["db.service.dc1.consul", "web.service.dc1.consul"]],
+    ["2.0.2.10", ["far.service.dc2.consul"]],
+  ])("%s.in-addr.arpa is %s", async (address, names) => {
+    expect(dataOf(await ask(deps, `${address}.in-addr.arpa`, "PTR"))).toEqual(names);
+  });
+
+  test("but not to what a caller may not see", async () => {
+    const name = "7.0.0.10.in-addr.arpa";
+    expect((await ask(deps, name, "PTR")).rcode).toBe("REFUSED");
+    expect(dataOf(await ask({ ...deps, showPrivate: true }, name, "PTR"))).toEqual(["db.service.dc1.consul"]);
   });
 });
 

@@ -19,7 +19,19 @@ beforeAll(async () => {
     Service: { Service: "${name.suffix}", Failover: { Datacenters: ["dc2"] } },
     DNS: { TTL: "7s" },
   });
-  await define({ Name: "mesh", Service: { Service: "web", Connect: true } });
+  await define({ Name: "mesh", Service: { Service: "api", Connect: true } });
+  const register = (Service: object) =>
+    edge.ask("/v1/catalog/register", {
+      method: "PUT",
+      body: { Node: "mesh-node", Address: "192.0.2.50", SkipNodeUpdate: false, Service },
+    });
+  const proxy = { DestinationServiceName: "api" };
+  await register({ Service: "api", Port: 8080, Address: "192.0.2.60" });
+  await register({ Kind: "connect-proxy", ID: "p", Service: "api-proxy", Port: 20_000, Proxy: proxy });
+  await register({ ID: "n", Service: "api", Port: 8443, Address: "192.0.2.61", Connect: { Native: true } });
+  await register({ Kind: "ingress-gateway", Service: "gate", Port: 8888 });
+  const Listeners = [{ Port: 8888, Protocol: "tcp", Services: [{ Name: "api" }] }];
+  await edge.ask("/v1/config", { method: "PUT", body: { Kind: "ingress-gateway", Name: "gate", Listeners } });
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 
@@ -44,6 +56,8 @@ describe("names in Consul's zone", () => {
 
   test("addresses lead back to their nodes", async () => {
     expect(dataOf(await ask("1.2.0.192.in-addr.arpa", "PTR"))).toEqual(["alpha.node.dc1.consul"]);
+    expect(dataOf(await ask("61.2.0.192.in-addr.arpa", "PTR"))).toEqual(["api.service.dc1.consul"]);
+    expect(dataOf(await ask("3.2.0.192.in-addr.arpa", "PTR"))).toEqual(["sick.service.dc2.consul"]);
     expect((await ask("1.0.0.127.in-addr.arpa", "PTR")).rcode).toBe("REFUSED");
   });
 
@@ -54,7 +68,30 @@ describe("names in Consul's zone", () => {
     const [address] = (await ask("fail-web.query.holdfast", "A")).answers as (Answer & { data: string })[];
     expect(address!.data).toBe("192.0.2.1");
     expect((await ask("other.query.consul", "A")).rcode).toBe("NXDOMAIN");
-    expect((await ask("mesh.query.consul", "A")).rcode).toBe("NXDOMAIN");
+    expect(dataOf(await ask("mesh.query.consul", "A"))).toEqual(["192.0.2.50", "192.0.2.61"]);
+  });
+
+  test("the mesh's endpoints, gateways that let traffic in, and virtual addresses", async () => {
+    expect(dataOf(await ask("api.service.consul", "A"))).toEqual(["192.0.2.60", "192.0.2.61"]);
+    const { answers } = await ask("api.connect.consul", "SRV");
+    const told = (answers as SrvAnswer[]).map(({ data }) => `${data.target}:${data.port}`);
+    expect(told.toSorted()).toEqual(["c000023d.addr.dc1.consul:8443", "mesh-node.node.dc1.consul:20000"]);
+    expect(dataOf(await ask("api.ingress.consul", "A"))).toEqual(["192.0.2.50"]);
+    expect((await ask("web.ingress.consul", "A")).rcode).toBe("NXDOMAIN");
+    expect((await ask("web.connect.consul", "A")).rcode).toBe("NXDOMAIN");
+    const [virtual] = dataOf(await ask("api.virtual.consul", "A"));
+    expect(virtual).toMatch(/^240\./);
+    expect((await ask("web.virtual.consul", "A")).rcode).toBe("NXDOMAIN");
+    const own = ((await ask("api.connect.holdfast", "SRV")).answers as SrvAnswer[]).map(({ data }) => data.target);
+    for (const target of own) expect(dataOf(await ask(target, "A"))).toHaveLength(1);
+  });
+
+  test("what nobody registered: the default node, and the service consul", async () => {
+    expect(dataOf(await ask("holdfast.node.consul", "A"))).toEqual(["127.0.0.1"]);
+    expect(dataOf(await ask("consul.service.consul", "SRV"))).toEqual([
+      { priority: 1, weight: 1, port: 8300, target: "holdfast.node.dc1.consul" },
+    ]);
+    expect(dataOf(await ask("consul.service.dc2.consul", "A"))).toEqual(["127.0.0.1"]);
   });
 
   test("our own zone goes on as before", async () => {

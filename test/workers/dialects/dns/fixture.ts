@@ -49,6 +49,7 @@ export class MemoryResolver implements Resolver {
   selfPreservation = false;
   readonly nodes = new Map<string, RegisteredNode>();
   readonly lookups = new Map<string, LookedUp>();
+  readonly virtualIps = new Map<string, string>();
   private readonly views = new Map<string, RegisteredInstance[]>();
 
   add(service: string, instances: RegisteredInstance[], namespace = "default", datacenter = "dc1"): this {
@@ -57,6 +58,15 @@ export class MemoryResolver implements Resolver {
       instances.map((one) => ({ ...one, service })),
     );
     return this;
+  }
+
+  servicesAt(namespace: string, datacenter: string, address: string, showPrivate: boolean): string[] {
+    const found = [...this.views].filter(
+      ([name, instances]) =>
+        name === `${namespace}/${instances[0]?.service}${at(datacenter)}` &&
+        instances.some((one) => one.address === address && !one.inheritsAddress && (showPrivate || !one.private)),
+    );
+    return found.map(([, instances]) => instances[0]!.service);
   }
 
   async resolve(namespace: string, service: string, options: ResolveOptions = {}): Promise<ResolvedView> {
@@ -88,8 +98,14 @@ export function depsFor(resolver: Resolver, overrides: Partial<DnsDeps> = {}): D
   return {
     resolver,
     findNode: async (...named) => memory.nodes.get(place(...named)) ?? null,
-    findNodesAt: async (_namespace, _datacenter, address) =>
-      [...memory.nodes.values()].filter((one) => one.address === address).map(({ name }) => name),
+    findNodesAt: async (namespace, datacenter, address) =>
+      [...memory.nodes]
+        .filter(([key, one]) => key === place(namespace, datacenter, one.name) && one.address === address)
+        .map(([, { name }]) => name),
+    findServicesAt: async (...asked) => memory.servicesAt(...asked),
+    findStanding: async (standing, namespace, datacenter, service) =>
+      (await memory.resolve(namespace, `${standing}:${service}`, { datacenter })).view,
+    findVirtualIp: async (...named) => memory.virtualIps.get(place(...named)) ?? null,
     runLookup: async (...named) => memory.lookups.get(place(...named)) ?? null,
     zones: [ownZone("holdfast", 5), consulZone("consul")],
     namespace: "default",

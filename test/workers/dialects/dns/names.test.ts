@@ -29,6 +29,13 @@ const lookup = (name: string, datacenter = "DC1", namespace: string | null = nul
   datacenter,
 });
 
+const standing = (type: "mesh" | "ingress" | "virtual", name: string, namespace: string | null = null): Reading => ({
+  type,
+  service: name,
+  namespace,
+  datacenter: "DC1",
+});
+
 const rows: [name: string, readings: Reading[]][] = [
   ["", [{ type: "apex" }]],
   // services
@@ -56,6 +63,10 @@ const rows: [name: string, readings: Reading[]][] = [
   ["alpha.node.dc2.dc", [node("alpha", "dc2")]],
   ["alpha.node.staging.ns", []],
   ["alpha.node.dc3", []],
+  // what stands for a service
+  ["web.connect", [standing("mesh", "web"), service("web", all, "connect")]],
+  ["v1.web.virtual.dc1", [standing("virtual", "v1.web")]],
+  ["web.ingress.staging.ns.dc1.dc", [standing("ingress", "web", "staging")]],
   ["geo-db.query", [lookup("geo-db")]],
   ["geo.db.query.dc2", [lookup("geo.db", "dc2")]],
   ["_geo.db._tcp.query", [lookup("geo.db")]],
@@ -121,9 +132,10 @@ const consulRows: [name: string, readings: Reading[]][] = [
   ["_web._tcp", [service("web", transport("tcp"))]],
   ["alpha.node", [node("alpha")]],
   ["geo.query", [lookup("geo")]],
-  ["web.connect", []],
-  ["web.virtual.dc1", []],
-  ["web.ingress", []],
+  ["web.connect", [standing("mesh", "web")]],
+  ["a.web.connect.default.ns", [standing("mesh", "web", "default")]],
+  ["web.virtual.dc1", [standing("virtual", "web")]],
+  ["web.ingress", [standing("ingress", "web")]],
   ["service", [empty]],
   ["dc1", [empty]],
   ["virtual.dc1", [empty]],

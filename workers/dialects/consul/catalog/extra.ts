@@ -10,8 +10,6 @@ export interface ServiceAddress {
 export interface ServiceExtra {
   Kind?: string;
   TaggedAddresses?: Record<string, ServiceAddress>;
-  /** Of an instance in warning; the other one is its weight. */
-  WarningWeight?: number;
   EnableTagOverride?: boolean;
   SocketPath?: string;
   /** Fields that are not zero, by Go's names. */

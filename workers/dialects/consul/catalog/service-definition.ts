@@ -120,11 +120,12 @@ function wrongWithGateway(
 export function instanceSpec(service: ServiceRegistration, node: string, nodeAddress: string): InstanceSpec {
   const { Passing: weight = 1, Warning: warningWeight = 1 } = service.Weights ?? {};
   const inheritsAddress = service.Address === "";
+  const destination = service.Kind === PROXY_KIND ? service.Proxy.DestinationServiceName : undefined;
+  const meshFor = service.isNative ? service.Service : destination || undefined;
   const hasTagged = Object.keys(service.TaggedAddresses).length > 0;
   const extra: ServiceExtra = {
     ...(service.Kind !== "" && { Kind: service.Kind }),
     ...(hasTagged && { TaggedAddresses: service.TaggedAddresses }),
-    ...(warningWeight !== 1 && { WarningWeight: warningWeight }),
     ...(service.EnableTagOverride && { EnableTagOverride: true }),
     ...(service.SocketPath !== "" && { SocketPath: service.SocketPath }),
     ...(Object.keys(service.Proxy).length > 0 && { Proxy: service.Proxy }),
@@ -138,6 +139,8 @@ export function instanceSpec(service: ServiceRegistration, node: string, nodeAdd
     inheritsAddress,
     ports: service.Port === 0 ? {} : { default: service.Port },
     weight,
+    ...(warningWeight !== weight && { warningWeight }),
+    ...(meshFor !== undefined && { meshFor }),
     tags: service.Tags,
     meta: service.Meta,
     locality: { region: service.Locality?.Region, zone: service.Locality?.Zone },

@@ -6,13 +6,12 @@ import { authorizerOf } from "../../../request/authorizer.ts";
 import { datacentersOf } from "../../../request/datacenter.ts";
 import { NamespaceClient } from "../../../request/namespace-client.ts";
 import { runLookup } from "../../../resolver/lookup.ts";
+import { meshView } from "../../../resolver/mesh.ts";
 import { readView } from "../../../resolver/namespace-views.ts";
 import { spotOf } from "../../../resolver/near.ts";
 import { PolicyAuthorizer } from "../acl/authorizer.ts";
 import type { ConsulAuthorizer } from "../authorizer.ts";
 import { nodeOf } from "../catalog/agent-node.ts";
-import { isMeshEndpoint } from "../catalog/mesh-endpoints.ts";
-import { instancesFrom } from "../catalog/pages.ts";
 import { healthEntry } from "../encode-health.ts";
 import { ConsulError, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
@@ -95,11 +94,6 @@ class QueryViews {
     this.ageSeconds = Math.max(this.ageSeconds, ageSeconds);
     return view;
   }
-}
-
-async function meshView(client: NamespaceClient, service: string): Promise<ServiceView> {
-  const { instances, nodes } = await instancesFrom({ client }, (await client.query("registry.instances", {})).value);
-  return { ...emptyView(service), nodes, instances: instances.filter((instance) => isMeshEndpoint(instance, service)) };
 }
 
 /** Whoever made the query lends it a token. */
