@@ -109,6 +109,7 @@ function bindingsOf(options: ServeOptions, token: string | null): Record<string,
     HOLDFAST_DOMAIN: options.domain,
     ...(token !== null && { HOLDFAST_ROOT_TOKEN: token }),
     ...(options.isOpen && { HOLDFAST_OPEN: "1" }),
+    ...(options.agentChecks?.scripts && { HOLDFAST_ENABLE_SCRIPT_CHECKS: "1" }),
     ...(options.isTest && { HOLDFAST_TEST: "1" }),
   };
 }

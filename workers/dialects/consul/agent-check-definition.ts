@@ -5,11 +5,12 @@
  * Source: Consul 1.21, `structs.CheckType`, `structs.CheckDefinition`; developer.hashicorp.com/consul/api-docs/agent/check.
  */
 import type { CheckSpec } from "../../../objects/registry/check-spec.ts";
+import type { Bindings } from "../../request/bindings.ts";
 import type { CheckExtra } from "./catalog/extra.ts";
 import { instanceIdOf } from "./catalog/service-id.ts";
 import type { Decoded } from "./decode.ts";
 import { bool, duration, int, list, map, object, optional, text } from "./decode.ts";
-import { badRequest } from "./errors.ts";
+import { badRequest, refused } from "./errors.ts";
 
 const common = {
   Name: text,
@@ -165,6 +166,15 @@ export function checkSpec(check: CheckBody, id: string, name: string, node: stri
     return { ...common, ...times, type: "h2ping", ...fields };
   }
   throw badRequest("Invalid check: OSService checks are run by no agent here");
+}
+
+/** Whoever may register a script runs it on the agent's machine: only where its operator has said so. */
+export function assertScriptsAllowed(checks: readonly CheckSpec[], env: Bindings): void {
+  if (env.HOLDFAST_ENABLE_SCRIPT_CHECKS === "1" || !checks.some(({ type }) => type === "script")) return;
+  throw refused(
+    "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true. " +
+      "See https://www.hashicorp.com/blog/protecting-consul-from-rce-risk-in-specific-configurations for more details.",
+  );
 }
 
 /** In a container it is a command like any other, given to Docker's. */

@@ -2,7 +2,13 @@
 import type { OwnedCheck } from "../../../objects/registry/views.ts";
 import type { CheckOwner, RegistryStep } from "../../../objects/registry/steps.ts";
 import type { ConsulStatus } from "./agent-check-definition.ts";
-import { checkDefinition, checkSpec, isStatus, wrongWithCheck } from "./agent-check-definition.ts";
+import {
+  assertScriptsAllowed,
+  checkDefinition,
+  checkSpec,
+  isStatus,
+  wrongWithCheck,
+} from "./agent-check-definition.ts";
 import { applySteps, ensureStep, servicesNamed } from "./agent-register.ts";
 import { nodeKeyOf } from "./catalog/service-id.ts";
 import { object, text } from "./decode.ts";
@@ -29,6 +35,7 @@ async function registerCheck(exchange: Exchange): Promise<Response> {
   const wrong = wrongWithCheck(definition);
   if (wrong !== null) throw badRequest(`Invalid check: ${wrong}`);
   const check = checkSpec(definition, definition.ID || name, name, exchange.node);
+  assertScriptsAllowed([check], exchange.env);
   const steps: RegistryStep[] = [];
   let owner: CheckOwner;
   if (serviceId === "") {

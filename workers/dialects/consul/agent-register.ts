@@ -1,6 +1,7 @@
 /** Registering and deregistering on the caller's node: an agent's view, which is the catalog at once. */
 import type { RegisteredInstance } from "../../../objects/model.ts";
 import type { RegistryStep } from "../../../objects/registry/steps.ts";
+import { assertScriptsAllowed } from "./agent-check-definition.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
 import { portOf } from "../../../objects/model.ts";
 import {
@@ -34,6 +35,7 @@ async function registerService(exchange: Exchange): Promise<Response> {
   assertDefinition(definition);
   const { node } = exchange;
   const registration = registrationOf(definition, node);
+  assertScriptsAllowed(registration.checks, exchange.env);
   const pending = sidecarOf(definition, node);
   await vetRegistration(exchange, registration);
   if (pending) await vetRegistration(exchange, pending);

@@ -279,8 +279,6 @@ describe("checks", () => {
       ["udp", { UDP: "[::1]:53", Interval: "10s" }],
       ["grpc", { GRPC: "10.0.0.1:80/health", grpc_use_tls: true, Interval: "10s" }],
       ["h2ping", { H2PING: "10.0.0.1:80", Interval: "10s" }],
-      ["script", { args: ["true"], Interval: "10s" }],
-      ["docker", { Args: ["true"], docker_container_id: "abc", Shell: "/bin/sh", Interval: "10s" }],
       ["alias", { AliasService: "kinds" }],
       ["ttl", { TTL: "10s" }],
     ];
@@ -291,6 +289,16 @@ describe("checks", () => {
     const checks = (await get("/agent/checks")).json;
     for (const [type] of kinds) expect(checks[`k-${type}`].Type).toBe(type);
     expect(checks["k-http"]).toMatchObject({ Interval: "10s", Timeout: "10s", Status: "critical" });
+  });
+
+  test.each([
+    ["script", { args: ["true"], Interval: "10s" }],
+    ["docker", { Args: ["true"], docker_container_id: "abc", Shell: "/bin/sh", Interval: "10s" }],
+  ])("%s is refused where the operator has not allowed it", async (type, body) => {
+    const refusal = { status: 500, text: expect.stringContaining("Scripts are disabled on this agent") };
+    expect(await put("/agent/check/register", { Name: type, ...body })).toMatchObject(refusal);
+    expect(await put("/agent/service/register", { Name: "scripted", Check: body })).toMatchObject(refusal);
+    expect((await get("/agent/services")).json["scripted"]).toBeUndefined();
   });
 
   test("told to pass, warn and fail", async () => {
