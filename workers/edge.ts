@@ -1,18 +1,20 @@
 /**
- * The one entry of the edge: request → limits → namespace → caller → surface. Decides nothing else.
+ * The one entry of the edge: request → limits → namespace → caller → surface. Decides nothing else. What a caller may do is
+ * asked for where a surface is no more than one name; the others ask themselves.
  */
 import { assertEgress, parseEgressPolicy } from "../objects/egress.ts";
 import type { EgressTarget } from "../objects/egress.ts";
 import { utf8 } from "../objects/bytes.ts";
 import { HoldfastError } from "../objects/errors.ts";
-import type { Caller } from "../objects/model.ts";
 import { DIRECTORY_NAME } from "../objects/directory.ts";
 import type { Failpoint } from "../objects/namespace.ts";
 import { handleApi } from "./api/app.ts";
 import { handleConsul } from "./dialects/consul/consul.ts";
 import { keptAnswer } from "./dialects/consul/kept-answers.ts";
+import { defaultNodeOf } from "./dialects/consul/node-name.ts";
 import { ConsulsResolver, nodeShown } from "./dialects/consul/own-names.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
+import { visibleTo } from "./dialects/dns/visible.ts";
 import type { Zone } from "./dialects/dns/zone.ts";
 import { consulZone, ownZone } from "./dialects/dns/zone.ts";
 import { routeRequest } from "./gateway/gateway.ts";
@@ -20,7 +22,8 @@ import type { RouteTarget } from "./gateway/match.ts";
 import { parseRouteHost, parseRoutePath } from "./gateway/match.ts";
 import type { Bindings } from "./request/bindings.ts";
 import { isFull, tooManyWaiting } from "./request/admission.ts";
-import { callerOf, sourceOf } from "./request/caller.ts";
+import { authorizerOf, bearerOf, identify, identifyKept } from "./request/authorizer.ts";
+import { sourceOf } from "./request/caller.ts";
 import { datacenterNamed, datacentersOf, objectName } from "./request/datacenter.ts";
 import { refusedBySize } from "./request/limits.ts";
 import { DEFAULT_NAMESPACE, isNamespace, locate, namespaceOfHost } from "./request/namespace.ts";
@@ -76,8 +79,8 @@ function resolvedBefore(request: Request, env: Bindings, context: ExecutionConte
   const rendered = renderedBefore(env, context, asked[2]!, asked[3]!, asked[4] ?? "");
   // A host that names a service is the gateway's, whatever its path looks like.
   if (!rendered || asked[1]!.endsWith(domainOf(env))) return null;
-  callerOf(request, env, "api");
-  return new Response(rendered.body, rendered);
+  const isAllowed = identifyKept(request, env, asked[2]!)?.allows("read", "service", asked[3]!) ?? false;
+  return isAllowed ? new Response(rendered.body, rendered) : null;
 }
 
 /** Under overload refusing has to cost next to nothing: it comes before anything else, with an answer made once. */
@@ -105,13 +108,18 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   const resolver = new EdgeResolver(env, context);
   const resolve = request.method === "GET" ? RESOLVE.exec(pathAndQuery) : null;
   if (resolve && prefixed === null) {
-    callerOf(request, env, "api");
     const namespace = decoded("namespace", resolve[1]!);
     if (!isNamespace(namespace)) throw new HoldfastError("not_found", `"${namespace}" is not a namespace`);
     const service = decoded("name", resolve[2]!);
-    const search = resolve[3] ?? "";
-    const datacenter = datacenterNamed(env, new URLSearchParams(search).get("datacenter"));
-    return resolveOverHttp(resolver, new NamespaceClient(env, namespace, datacenter), service, search);
+    const params = new URLSearchParams(resolve[3] ?? "");
+    const datacenter = datacenterNamed(env, params.get("datacenter"));
+    const authorize = () => assertMayRead(request, env, service, { namespace, datacenter, dialect: "api" });
+    await authorize();
+    const client = new NamespaceClient(env, namespace, datacenter);
+    const answer = await resolveOverHttp(resolver, client, service, resolve[3] ?? "");
+    // It may have waited.
+    if (params.has("revision")) await authorize();
+    return answer;
   }
 
   const route = parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
@@ -120,13 +128,20 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
   if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", url).href, 302);
   if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");
-  // The document describes the API and tells nothing about what is stored.
-  const isPublic = pathAndQuery === "/api/openapi.json" || pathAndQuery === "/api/docs";
-  const caller: Caller = isPublic
-    ? { principal: "anonymous", source: sourceOf(request, env), dialect: "api" }
-    : callerOf(request, env, "api");
   const failpoint = env.HOLDFAST_TEST ? failpointOf(request) : undefined;
-  return handleApi(request, { platform: env, caller, ...(failpoint && { failpoint }) });
+  return handleApi(request, { platform: env, ...(failpoint && { failpoint }) });
+}
+
+interface Target {
+  namespace: string;
+  datacenter?: string;
+  dialect: string;
+}
+
+/** Codes: `unauthenticated`, `permission_denied`, `unavailable`. */
+async function assertMayRead(request: Request, env: Bindings, service: string, target: Target): Promise<void> {
+  const { authorizer } = await identify(request, bearerOf(request.headers), env, target);
+  authorizer.assert("read", "service", service);
 }
 
 async function ready(env: Bindings): Promise<Response> {
@@ -148,8 +163,17 @@ function hostedRoute(url: string, env: Bindings): RouteTarget | null {
   return named && { ...named, path: rawPathAndQuery(url), prefix: "" };
 }
 
-function gateway(request: Request, env: Bindings, resolver: EdgeResolver, target: RouteTarget): Promise<Response> {
-  callerOf(request, env, "gateway");
+async function gateway(
+  request: Request,
+  env: Bindings,
+  resolver: EdgeResolver,
+  target: RouteTarget,
+): Promise<Response> {
+  const { namespace, service } = target;
+  const kept = identifyKept(request, env, namespace);
+  if (!kept?.allows("read", "service", service)) {
+    await assertMayRead(request, env, service, { namespace, dialect: "gateway" });
+  }
   return routeRequest(request, target, {
     resolver,
     fetch,
@@ -162,32 +186,47 @@ function gateway(request: Request, env: Bindings, resolver: EdgeResolver, target
   });
 }
 
-function dns(request: Request, env: Bindings, resolver: EdgeResolver, prefixed: string | null): Promise<Response> {
-  callerOf(request, env, "dns");
+async function dns(
+  request: Request,
+  env: Bindings,
+  resolver: EdgeResolver,
+  prefixed: string | null,
+): Promise<Response> {
+  const namespace = prefixed ?? DEFAULT_NAMESPACE;
+  const { authorizer } = await identify(request, bearerOf(request.headers), env, { namespace, dialect: "dns" });
   const datacenters = datacentersOf(env);
+  const defaultNode = defaultNodeOf(env);
+  const primary = (namespace: string) => new NamespaceClient(env, namespace, datacenters.primary);
   const findNode = async (place: { namespace: string; datacenter: string }, name: string) => {
     const { value } = await new NamespaceClient(env, place.namespace, place.datacenter).query("nodes.get", { name });
-    return nodeShown(name, value, place);
+    return nodeShown(name, value, { ...place, defaultNode });
   };
-  return handleDnsQuery(request, {
-    resolver: new ConsulsResolver(resolver, datacenters.own, findNode),
+  const deps = {
+    resolver: new ConsulsResolver(resolver, { datacenter: datacenters.own, defaultNode }, findNode),
     findNode: (namespace, datacenter, name) => findNode({ namespace, datacenter }, name),
     findNodesAt: (...asked) => nodesAt(env, ...asked),
     findServicesAt: (...asked) => servicesAt(env, ...asked),
     findStanding: (standing, namespace, datacenter, service) => {
       const client = new NamespaceClient(env, namespace, datacenter);
-      return standing === "mesh" ? meshView(client, service) : ingressView(client, resolver, service);
+      return standing === "mesh" ? meshView(client, service) : ingressView(client, primary(namespace), resolver, service);
     },
-    findVirtualIp: async (namespace, datacenter, service) =>
-      (await new NamespaceClient(env, namespace, datacenter).query("virtualIp.get", { service })).value?.address ??
-      null,
+    async findVirtualIp(namespace, datacenter, service) {
+      const { value } = await new NamespaceClient(env, namespace, datacenter).query("virtualIp.get", { service });
+      // A name that only rules speak of has it where they are kept; it is the same everywhere.
+      const found = value ?? (await primary(namespace).query("virtualIp.get", { service })).value;
+      return found?.address ?? null;
+    },
     runLookup: (namespace, datacenter, name) => runNamed(env, resolver, namespace, datacenter, name),
     zones: zonesOf(domainOf(env)),
-    namespace: prefixed ?? DEFAULT_NAMESPACE,
+    namespace,
     datacenters,
     showPrivate: true,
     random: Math.random,
-  });
+  } satisfies Parameters<typeof handleDnsQuery>[1];
+  if (authorizer.isUnbounded) return handleDnsQuery(request, deps);
+  // A token is of its own namespace: in others its holder is anybody.
+  const rightsIn = (other: string) => (other === namespace ? authorizer : authorizerOf(null, env, other));
+  return handleDnsQuery(request, visibleTo(rightsIn, deps));
 }
 
 /** Seconds. */

@@ -57,10 +57,13 @@ export function deleteRole(
 }
 
 /** Codes: `not_found`. */
-export function describeRole(reader: Reader, wanted: { id: string } | { name: string }): RoleView {
+export function describeRole(
+  reader: Reader,
+  wanted: { id: string } | { name: string },
+): RoleView & { statements: Statement[] } {
   const found = "id" in wanted ? roles.find(reader, wanted.id) : roles.findByName(reader, wanted.name);
   if (!found) throw "id" in wanted ? roles.missing("id", wanted.id) : roles.missing("name", wanted.name);
-  return viewOf(reader)(found);
+  return { ...viewOf(reader)(found), statements: found.statements };
 }
 
 /** `policy`: only those that link to it. */

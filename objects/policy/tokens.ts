@@ -29,8 +29,10 @@ export interface Token {
   policies: string[];
   roles: string[];
   statements: Statement[];
-  /** Valid in this datacenter only. */
+  /** Valid in one datacenter only. */
   local: boolean;
+  /** Which one; "" = in all. */
+  datacenter: string;
   /** The auth method it was given by; null = it was written by an operator. */
   method: { name: string; createRevision: number } | null;
   createdAt: number;
@@ -66,6 +68,8 @@ export interface TokenInput extends GrantsInput {
   accessor?: string | undefined;
   secret: SecretInput;
   local?: boolean | undefined;
+  /** Where it is made; counts for a local one. */
+  datacenter?: string | undefined;
   expiresAt?: number | null | undefined;
   /** The auth method of a login. Links that point nowhere are left out then, but something has to be granted. */
   method?: string | undefined;
@@ -107,7 +111,8 @@ const TIME_DIGITS = 16;
 
 /** Codes: `already_exists` (details.field: `accessor` or `secret`), `not_found` (a link), `invalid_argument`, `permission_denied`. */
 export function createToken(txn: Txn, context: Context, input: TokenInput): TokenView {
-  const { accessor = freshId(context), secret, local = false, expiresAt = null, method: methodName } = input;
+  const { accessor = freshId(context), secret, local = false, datacenter = "" } = input;
+  const { expiresAt = null, method: methodName } = input;
   assertId("accessor", accessor);
   assertSecret(secret);
   if (expiresAt !== null) {
@@ -128,6 +133,7 @@ export function createToken(txn: Txn, context: Context, input: TokenInput): Toke
     accessor,
     ...grants,
     local,
+    datacenter: local ? datacenter : "",
     method: method ? { name: method.name, createRevision: method.createRevision } : null,
     createdAt: context.now,
     expiresAt,
@@ -168,6 +174,7 @@ export function cloneToken(
     roles: links.roles,
     statements: original.statements,
     local: original.local,
+    datacenter: original.datacenter,
     expiresAt: original.expiresAt,
     extra: original.extra,
   });
@@ -241,11 +248,11 @@ export function describeToken(
   reader: Reader,
   wanted: { accessor: string } | { secretHash: string },
   now: number,
-): TokenView {
-  if ("accessor" in wanted) return viewOf(reader)(requireToken(reader, wanted.accessor, now));
-  const found = findBySecret(reader, wanted.secretHash, now);
+): TokenView & { statements: Statement[] } {
+  const found =
+    "accessor" in wanted ? requireToken(reader, wanted.accessor, now) : findBySecret(reader, wanted.secretHash, now);
   if (!found) throw new HoldfastError("not_found", "there is no token with this secret");
-  return viewOf(reader)(found);
+  return { ...viewOf(reader)(found), statements: found.statements };
 }
 
 /** Undefined when it has expired or is void, too. */
@@ -270,6 +277,7 @@ const ANONYMOUS: Stored<Token> = {
   roles: [],
   statements: [],
   local: false,
+  datacenter: "",
   method: null,
   createdAt: 0,
   expiresAt: null,

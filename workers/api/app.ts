@@ -1,13 +1,15 @@
 /**
  * The native API: every operation under `/api/v1/namespaces/{namespace}`, routed, validated and answered from its
- * definition. Who the caller is has been established before.
+ * definition, for callers who may ask for it.
  */
-import { DIRECTORY_NAME } from "../../objects/directory.ts";
+import { DIRECTORY_NAME } from "../../objects/directory-name.ts";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
+import { authorizerOf, bearerOf, identify } from "../request/authorizer.ts";
 import type { Bindings } from "../request/bindings.ts";
 import { datacenterNamed } from "../request/datacenter.ts";
-import { assertNamespace } from "../request/namespace.ts";
+import { assertNamespace, DEFAULT_NAMESPACE } from "../request/namespace.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
+import { enforceEarly, enforceParts } from "../request/permission.ts";
 import { problemResponse } from "../request/problem.ts";
 import { agentRoutes } from "./agents.ts";
 import { checkRoutes } from "./checks.ts";
@@ -18,15 +20,18 @@ import { leaseRoutes } from "./leases.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
+import { policyRoutes } from "./policies.ts";
+import { roleRoutes } from "./roles.ts";
 import type { ApiBindings, ApiResult, Route } from "./route.ts";
 import { readQuery, readValid, requestIdOf } from "./route.ts";
 import { decodeParams, RouteTree } from "./routing.ts";
 import { serviceRoutes } from "./services.ts";
 import { snapshotRoutes } from "./snapshot.ts";
+import { tokenRoutes } from "./tokens.ts";
 import { txnRoutes } from "./txn.ts";
 import { watchRoutes } from "./watch.ts";
 
-const routes: Route[] = [
+export const routes: Route[] = [
   ...serviceRoutes,
   ...nodeRoutes,
   ...checkRoutes,
@@ -37,6 +42,9 @@ const routes: Route[] = [
   ...leaseRoutes,
   ...operationRoutes,
   ...snapshotRoutes,
+  ...policyRoutes,
+  ...roleRoutes,
+  ...tokenRoutes,
 ];
 
 const tree = new RouteTree("/api/v1/namespaces/{namespace}", routes);
@@ -74,19 +82,30 @@ async function run(request: Request, route: Route, raw: Record<string, string>, 
   assertNamespace(namespace!);
   const search = searchOf(request.url);
   const datacenter = takeDatacenter(search, env.platform);
-  const result = await route.handle({
+  const target = { namespace: namespace!, datacenter, dialect: "api" };
+  const token = bearerOf(request.headers);
+  const { caller, authorizer } = await identify(request, token, env.platform, target);
+  enforceEarly(authorizer, route.permission, params);
+  const asked = {
     request,
     env,
     client: new NamespaceClient(env.platform, namespace!, datacenter),
     params,
     query: search === null ? {} : readQuery(search, route.query),
     body: route.body && (await readValid(request, route.body)),
-    options: { caller: env.caller, requestId: requestIdOf(request.headers), failpoint: env.failpoint },
-  } as Parameters<Route["handle"]>[0]);
-  return responseOf(result);
+    options: { caller, requestId: requestIdOf(request.headers), failpoint: env.failpoint },
+    authorizer,
+    reauthorize: () => authorizerOf(token, env.platform, namespace!, datacenter),
+  } as Parameters<Route["handle"]>[0];
+  await enforceParts(authorizer, route.permission, asked);
+  return responseOf(await route.handle(asked));
 }
 
+/** Rights are a namespace's own: what is above them is for the holder of the root token. */
 async function listNamespaces(request: Request, env: ApiBindings): Promise<Response> {
+  const target = { namespace: DEFAULT_NAMESPACE, dialect: "api" };
+  const { authorizer } = await identify(request, bearerOf(request.headers), env.platform, target);
+  if (!authorizer.isUnbounded) throw authorizer.denied("read", "operator", "all namespaces");
   const datacenter = takeDatacenter(searchOf(request.url), env.platform);
   const entries = await env.platform.DIRECTORY.getByName(DIRECTORY_NAME).list(datacenter);
   const namespaces = entries.map(({ namespace, createdAt, ...entry }) => ({

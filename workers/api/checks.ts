@@ -2,21 +2,40 @@
 import { z } from "@hono/zod-openapi";
 import { nodeSubject } from "../../objects/registry/spaces.ts";
 import type { CheckOwner, StepResult } from "../../objects/registry/steps.ts";
+import type { Permission } from "../request/permission.ts";
 import { checkOutput, checkSpec } from "./convert.ts";
+import { demandsOfNodes } from "./demands.ts";
+import type { ApiRequest } from "./route.ts";
 import { notFound, route } from "./route.ts";
 import * as schema from "./schemas.ts";
 
 type Params = Record<string, string>;
 
 export const checkRoutes = [
-  ...routesBelow("/nodes/{node}", "Nodes", "Node", (params) => ({ node: params["node"]! })),
-  ...routesBelow("/services/{service}/instances/{id}", "Services", "Instance", (params) => ({
-    service: params["service"]!,
-    id: params["id"]!,
-  })),
+  ...routesBelow("/nodes/{node}", "Nodes", "Node", (params) => ({ node: params["node"]! }), [
+    {
+      verbs: ["update"],
+      kinds: ["node"],
+      parts: ({ client, params }) => demandsOfNodes(client, "update", [params["node"]!]),
+    },
+  ]),
+  ...routesBelow(
+    "/services/{service}/instances/{id}",
+    "Services",
+    "Instance",
+    (params) => ({ service: params["service"]!, id: params["id"]! }),
+    [{ verb: "update", kind: "service", on: "service" }],
+  ),
 ];
 
-function routesBelow(owner: string, tag: string, noun: "Node" | "Instance", ownerOf: (params: Params) => CheckOwner) {
+/** Checks count as their owner. */
+function routesBelow(
+  owner: string,
+  tag: string,
+  noun: "Node" | "Instance",
+  ownerOf: (params: Params) => CheckOwner,
+  permission: readonly Permission<ApiRequest<unknown, unknown>>[],
+) {
   const path = `${owner}/checks/{check}`;
   const of = noun.toLowerCase();
   return [
@@ -26,6 +45,7 @@ function routesBelow(owner: string, tag: string, noun: "Node" | "Instance", owne
       tag,
       id: `put${noun}Check`,
       summary: `Define a check of this ${of}, or replace its definition`,
+      permission,
       body: schema.checkInput,
       response: schema.checkOutput,
       async handle({ client, params, body, options }) {
@@ -41,6 +61,7 @@ function routesBelow(owner: string, tag: string, noun: "Node" | "Instance", owne
       tag,
       id: `delete${noun}Check`,
       summary: `Remove a check of this ${of}`,
+      permission,
       response: z.object({ existed: z.literal(true) }),
       async handle({ client, params, options }) {
         const step = { type: "check.delete", owner: ownerOf(params), check: params["check"]! } as const;
@@ -55,6 +76,7 @@ function routesBelow(owner: string, tag: string, noun: "Node" | "Instance", owne
       tag,
       id: `report${noun}Check`,
       summary: `Say how a check of this ${of} is; one of type ttl is renewed by it`,
+      permission,
       body: schema.checkReport,
       response: schema.checkOutput,
       async handle({ client, params, body, options }) {

@@ -1,11 +1,13 @@
 /** Keys and values: bytes as they are, one by one, or many as JSON. */
 import { z } from "@hono/zod-openapi";
-import { prefixEnd, utf8 } from "../../objects/bytes.ts";
+import { compareBytes, prefixEnd, utf8 } from "../../objects/bytes.ts";
 import { invalid } from "../../objects/errors.ts";
 import type { StoredRecord } from "../../objects/store/txn.ts";
 import { VALUE_BYTES_MAX } from "../../objects/store/txn.ts";
 import { readBody } from "../request/body.ts";
+import type { Demand } from "../request/permission.ts";
 import { recordOutput } from "./convert.ts";
+import { demandOfAttaching, demandsOfPut } from "./demands.ts";
 import type { ApiResult } from "./route.ts";
 import { flag, notFound, REVISION_MAX, route, whole, words } from "./route.ts";
 import * as schema from "./schemas.ts";
@@ -21,6 +23,13 @@ export const kvRoutes = [
     tag: "Keys",
     id: "getKey",
     summary: "A key's value as bytes; with prefix, all keys that begin so as JSON",
+    permission: [
+      {
+        verbs: ["read"],
+        kinds: ["kv"],
+        parts: ({ params, query }) => [{ verb: "read", kind: "kv", ...targetOf(params, query.prefix) }],
+      },
+    ],
     query: z.strictObject({
       prefix: flag("List the keys that begin so"),
       keys: flag("With prefix: without values"),
@@ -44,9 +53,10 @@ export const kvRoutes = [
         return bytesResponse(record, revision);
       }
       const prefix = utf8(key);
-      const from = query.after === undefined ? prefix : utf8(`${query.after}\0`);
+      const next = query.after === undefined ? prefix : utf8(`${query.after}\0`);
       const input = {
-        key: from,
+        // Never before what the caller has been found to have a right to.
+        key: compareBytes(next, prefix) < 0 ? prefix : next,
         to: prefixEnd(prefix),
         limit: query.limit ?? RANGE_DEFAULT,
         keysOnly: query.keys,
@@ -63,6 +73,16 @@ export const kvRoutes = [
     tag: "Keys",
     id: "putKey",
     summary: "Write a key",
+    permission: [
+      {
+        verbs: ["create", "update"],
+        kinds: ["kv"],
+        parts: ({ params, query }) => [
+          ...demandsOfPut(params["key"]!, query.cas),
+          ...(query.lease === undefined ? [] : [demandOfAttaching(query.lease)]),
+        ],
+      },
+    ],
     query: z.strictObject({ cas, lease: words("The lease it lives on") }),
     rawBody: "application/octet-stream",
     response: schema.recordOutput.omit({ value: true }),
@@ -79,6 +99,13 @@ export const kvRoutes = [
     tag: "Keys",
     id: "deleteKey",
     summary: "Delete a key, or all keys that begin so",
+    permission: [
+      {
+        verbs: ["delete"],
+        kinds: ["kv"],
+        parts: ({ params, query }) => [{ verb: "delete", kind: "kv", ...targetOf(params, query.prefix) }],
+      },
+    ],
     query: z.strictObject({ cas, prefix: flag("All keys that begin so, up to 10,000") }),
     response: z.object({ deleted: z.number().int() }),
     async handle({ client, params, query, options }): Promise<ApiResult> {
@@ -91,6 +118,12 @@ export const kvRoutes = [
     },
   }),
 ];
+
+/** One key, or all that begin so: the range has to be allowed as a whole. */
+function targetOf(params: Record<string, string>, isPrefix = false): Pick<Demand, "name" | "range"> {
+  const key = utf8(params["key"]!);
+  return isPrefix ? { range: { from: key, to: prefixEnd(key) } } : { name: key };
+}
 
 function keyOf(params: Record<string, string>): Uint8Array {
   if (params["key"] === "") throw invalid("key", "must not be empty");

@@ -1,9 +1,17 @@
 /** Leases: granted, renewed, revoked, with what hangs on them. */
 import { z } from "@hono/zod-openapi";
+import { KV } from "../../objects/kv/kv.ts";
+import type { LeaseInfo } from "../../objects/leases/leases.ts";
 import { assertLeaseId } from "../../objects/leases/leases.ts";
+import type { Kind } from "../../objects/policy/statements.ts";
+import { instanceSpace } from "../../objects/registry/spaces.ts";
+import type { Authorizer } from "../request/authorizer.ts";
+import type { Demand } from "../request/permission.ts";
 import { isoTime, keyOutput } from "./convert.ts";
+import type { ApiRequest } from "./route.ts";
 import { route, words } from "./route.ts";
 import * as schema from "./schemas.ts";
+import { visiblePage } from "./visible.ts";
 
 const granted = z.object({ id: z.string(), ttl: z.number() });
 
@@ -14,6 +22,13 @@ export const leaseRoutes = [
     tag: "Leases",
     id: "grantLease",
     summary: "Grant a lease",
+    permission: [
+      {
+        verbs: ["create"],
+        kinds: ["session"],
+        parts: ({ body }) => [{ verb: "create", kind: "session", name: body.id ?? "" }],
+      },
+    ],
     body: schema.leaseInput,
     response: granted,
     async handle({ client, body, options }) {
@@ -31,9 +46,21 @@ export const leaseRoutes = [
     tag: "Leases",
     id: "listLeases",
     summary: "All leases",
+    permission: [{ verb: "read", kind: "session", filtered: true }],
     query: z.strictObject({ after: words("Continue after this id") }),
     response: z.object({ ids: z.array(z.string()), after: z.string().nullable() }),
-    handle: ({ client, query }) => client.query("leases.list", { after: query.after ?? null }),
+    async handle({ client, query, authorizer }) {
+      const { value, revision } = await visiblePage(
+        query.after ?? null,
+        async (after) => {
+          const page = await client.query("leases.list", { after });
+          return { ...page, value: { items: page.value.ids, after: page.value.after } };
+        },
+        (id) => authorizer.allows("read", "session", id),
+        (id) => id,
+      );
+      return { value: { ids: value.items, after: value.after }, revision };
+    },
   }),
   route({
     method: "get",
@@ -41,12 +68,13 @@ export const leaseRoutes = [
     tag: "Leases",
     id: "getLease",
     summary: "A lease: what is left of it, and what hangs on it",
+    permission: [{ verb: "read", kind: "session", on: "id" }],
     response: granted.extend({
       remaining: z.number(),
       grantedAt: z.iso.datetime(),
       attached: z.array(z.object({ space: z.string(), key: z.string() })),
     }),
-    async handle({ client, params }) {
+    async handle({ client, params, authorizer }) {
       const { value, revision } = await client.query("leases.get", { id: leaseOf(params) });
       const { id, ttlMs, remainingMs, grantedAt, attached } = value;
       return {
@@ -55,7 +83,9 @@ export const leaseRoutes = [
           ttl: ttlMs / 1000,
           remaining: remainingMs / 1000,
           grantedAt: isoTime(grantedAt),
-          attached: attached.map(({ space, key }) => ({ space, ...keyOutput(key) })),
+          attached: attached
+            .filter((one) => mayRead(authorizer, one))
+            .map(({ space, key }) => ({ space, ...keyOutput(key) })),
         },
         revision,
       };
@@ -67,6 +97,10 @@ export const leaseRoutes = [
     tag: "Leases",
     id: "revokeLease",
     summary: "Revoke a lease, and all that hangs on it",
+    permission: [
+      { verb: "delete", kind: "session", on: "id" },
+      { verbs: ["delete"], kinds: ["session"], parts: demandsOfRevoking },
+    ],
     response: z.object({ detached: z.number().int() }),
     handle: ({ client, params, options }) => client.execute("leases.revoke", { id: leaseOf(params) }, options),
   }),
@@ -76,6 +110,7 @@ export const leaseRoutes = [
     tag: "Leases",
     id: "renewLease",
     summary: "Renew a lease; no commit, no revision",
+    permission: [{ verb: "update", kind: "session", on: "id" }],
     response: granted,
     async handle({ client, params }) {
       const { value, revision } = await client.renewLease(leaseOf(params));
@@ -83,6 +118,26 @@ export const leaseRoutes = [
     },
   }),
 ];
+
+/** What hangs on it goes with it, which is no right of who may end the lease alone. */
+async function demandsOfRevoking({ client, params }: ApiRequest<unknown, unknown>): Promise<Demand[]> {
+  const { value } = await client.query("leases.get", { id: leaseOf(params) });
+  return value.attached.map((one) => ({ verb: "delete", ...resourceOf(one) }));
+}
+
+function mayRead(authorizer: Authorizer, attached: Attached): boolean {
+  const { kind, name } = resourceOf(attached);
+  return authorizer.allows("read", kind, name);
+}
+
+type Attached = LeaseInfo["attached"][number];
+
+/** What a record on a lease counts as. */
+function resourceOf({ space, key }: Attached): { kind: Kind; name: string | Uint8Array } {
+  if (space === KV) return { kind: "kv", name: key };
+  if (space === instanceSpace.name) return { kind: "service", name: instanceSpace.parts(key)[0]! };
+  return { kind: "operator", name: "" };
+}
 
 function leaseOf(params: Record<string, string>): string {
   assertLeaseId(params["id"]!);

@@ -15,6 +15,17 @@ export function openApiDocument(routes: readonly Route[]): OpenApiDocument {
   return made;
 }
 
+/** What the caller needs, in words. */
+function rightsText({ permission }: Route): string {
+  if (permission.length === 0) return "Needs no rights.";
+  const rights = permission.map((one) => {
+    if ("parts" in one) return `${one.verbs.join(", ")} on each ${one.kinds.join(" or ")} that it is about`;
+    if ("filtered" in one) return `${one.verb} on a ${one.kind}; what may not be seen is left out`;
+    return one.on === undefined ? `${one.verb} on ${one.kind}` : `${one.verb} on ${one.kind} {${one.on}}`;
+  });
+  return `Needs: ${rights.join("; ")}.`;
+}
+
 function generate(routes: readonly Route[]): OpenApiDocument {
   const collected = new OpenAPIHono();
   const registry = collected.openAPIRegistry;
@@ -35,6 +46,7 @@ function generate(routes: readonly Route[]): OpenApiDocument {
       operationId: route.id,
       tags: [route.tag],
       summary: route.summary,
+      description: rightsText(route),
       security,
       request: {
         params,

@@ -15,6 +15,7 @@ export const operationRoutes = [
     tag: "Operations",
     id: "getSettings",
     summary: "The namespace's settings",
+    permission: [{ verb: "read", kind: "settings" }],
     response: schema.settings.required(),
     async handle({ client }) {
       const { value, revision } = await client.query("settings.get", {});
@@ -27,6 +28,15 @@ export const operationRoutes = [
     tag: "Operations",
     id: "updateSettings",
     summary: "Change some settings",
+    permission: [
+      { verb: "operate", kind: "settings" },
+      // The default gives or takes rights, as a policy does.
+      {
+        verbs: ["operate"],
+        kinds: ["settings"],
+        parts: ({ body }) => (body.policy ? [{ verb: "update", kind: "acl" }] : []),
+      },
+    ],
     body: schema.settings,
     response: schema.settings.required(),
     async handle({ client, body, options }) {
@@ -48,6 +58,7 @@ export const operationRoutes = [
     tag: "Operations",
     id: "listAudit",
     summary: "Who changed what: one entry for each revision",
+    permission: [{ verb: "operate", kind: "audit" }],
     query: z.strictObject({ since, limit: whole(1, 1000, "At most this many; default 100") }),
     response: z.object({
       entries: z.array(z.looseObject({ revision: z.number().int() })),
@@ -71,6 +82,7 @@ export const operationRoutes = [
     tag: "Operations",
     id: "verifyAudit",
     summary: "Recompute a part of the hash chain; go on with since = through until nothing is checked",
+    permission: [{ verb: "operate", kind: "audit" }],
     query: z.strictObject({ since }),
     response: z.object({
       checked: z.number().int(),
@@ -85,6 +97,7 @@ export const operationRoutes = [
     tag: "Operations",
     id: "getStatus",
     summary: "How the namespace is doing",
+    permission: [{ verb: "read", kind: "operator" }],
     response: z.looseObject({ namespace: z.string(), datacenter: z.string(), revision: z.number().int() }),
     async handle({ client }) {
       const { value, revision } = await client.status();

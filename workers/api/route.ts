@@ -4,15 +4,15 @@
  */
 import { z } from "@hono/zod-openapi";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
-import type { Caller } from "../../objects/model.ts";
 import type { Failpoint } from "../../objects/namespace.ts";
 import type { Bindings } from "../request/bindings.ts";
+import type { Authorizer } from "../request/authorizer.ts";
 import { readJson } from "../request/body.ts";
 import type { CommandOptions, NamespaceClient } from "../request/namespace-client.ts";
+import type { Permission } from "../request/permission.ts";
 
 export interface ApiBindings {
   platform: Bindings;
-  caller: Caller;
   failpoint?: Failpoint;
 }
 
@@ -26,6 +26,10 @@ export interface ApiRequest<Q, B> {
   body: B;
   /** Who asks, and the id under which the call may be repeated. */
   options: CommandOptions;
+  /** What the caller may do; what the route demands has been checked. */
+  authorizer: Authorizer;
+  /** The same as of now, for who has waited. Codes: `unauthenticated`, `unavailable`. */
+  reauthorize: () => Promise<Authorizer>;
 }
 
 /** JSON, or a response as it is. */
@@ -38,6 +42,8 @@ export interface Route<Q extends z.ZodObject = z.ZodObject, B extends z.ZodType 
   tag: string;
   id: string;
   summary: string;
+  /** All of them have to be met; none = it is for whoever has a token. */
+  permission: readonly Permission<ApiRequest<z.infer<Q>, z.infer<B>>>[];
   query?: Q;
   body?: B;
   /** A request body that is not JSON: its media type. */

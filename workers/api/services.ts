@@ -2,11 +2,20 @@
 import { z } from "@hono/zod-openapi";
 import { invalid } from "../../objects/errors.ts";
 import { isHealthy } from "../../objects/model.ts";
+import type { Demand, Permission } from "../request/permission.ts";
 import { instanceOutput, instanceSpec, checkSpec, milliseconds, portsOf } from "./convert.ts";
+import type { Binding } from "./demands.ts";
+import { demandsOfBinding, demandsOfSubjects } from "./demands.ts";
 import { flag, notFound, route, words } from "./route.ts";
 import * as schema from "./schemas.ts";
+import { visiblePage } from "./visible.ts";
 
 const instancePath = "/services/{service}/instances/{id}";
+const BINDING: Permission<{ body: Binding }> = {
+  verbs: ["update"],
+  kinds: ["service", "session"],
+  parts: ({ body }) => demandsOfBinding(body),
+};
 const page = z.strictObject({ after: words("Continue after this name, as an earlier answer told") });
 
 export const serviceRoutes = [
@@ -16,9 +25,21 @@ export const serviceRoutes = [
     tag: "Services",
     id: "listServices",
     summary: "All services",
+    permission: [{ verb: "read", kind: "service", filtered: true }],
     query: page,
     response: z.object({ services: z.array(schema.serviceOutput), after: z.string().nullable() }),
-    handle: ({ client, query }) => client.query("registry.services", { after: query.after ?? null }),
+    async handle({ client, query, authorizer }) {
+      const { value, revision } = await visiblePage(
+        query.after ?? null,
+        async (after) => {
+          const page = await client.query("registry.services", { after });
+          return { ...page, value: { items: page.value.services, after: page.value.after } };
+        },
+        ({ name }) => authorizer.allows("read", "service", name),
+        ({ name }) => name,
+      );
+      return { value: { services: value.items, after: value.after }, revision };
+    },
   }),
   route({
     method: "get",
@@ -26,6 +47,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "getService",
     summary: "One service",
+    permission: [{ verb: "read", kind: "service", on: "service" }],
     response: schema.serviceDetail,
     async handle({ client, params }) {
       const service = params["service"]!;
@@ -39,6 +61,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "deregisterService",
     summary: "Deregister all instances of a service",
+    permission: [{ verb: "delete", kind: "service", on: "service" }],
     response: z.object({ deregistered: z.number().int() }),
     async handle({ client, params, options }) {
       let deregistered = 0;
@@ -57,6 +80,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "listInstances",
     summary: "All instances of a service, healthy or not",
+    permission: [{ verb: "read", kind: "service", on: "service" }],
     query: page.extend({ healthy: flag("Only those that are up and not critical") }),
     response: z.object({
       service: z.string(),
@@ -76,6 +100,11 @@ export const serviceRoutes = [
     tag: "Services",
     id: "register",
     summary: "Register an instance, or replace its registration",
+    permission: [
+      { verb: "create", kind: "service", on: "service" },
+      { verb: "update", kind: "service", on: "service" },
+      BINDING,
+    ],
     body: schema.instanceInput,
     response: schema.instanceOutput,
     async handle({ client, params, body, options }) {
@@ -90,6 +119,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "getInstance",
     summary: "One instance",
+    permission: [{ verb: "read", kind: "service", on: "service" }],
     response: schema.instanceOutput,
     async handle({ client, params }) {
       const { value, revision } = await client.query("registry.instance", nameOf(params));
@@ -102,6 +132,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "updateInstance",
     summary: "Change some fields: drain it, weigh it anew; null removes a key of meta",
+    permission: [{ verb: "update", kind: "service", on: "service" }, BINDING],
     body: schema.instancePatch,
     response: schema.instanceOutput,
     async handle({ client, params, body, options }) {
@@ -123,6 +154,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "deregister",
     summary: "Deregister an instance",
+    permission: [{ verb: "delete", kind: "service", on: "service" }],
     response: z.object({ existed: z.literal(true) }),
     async handle({ client, params, options }) {
       const { value, revision } = await client.execute("registry.deregister", nameOf(params), options);
@@ -136,6 +168,7 @@ export const serviceRoutes = [
     tag: "Services",
     id: "heartbeat",
     summary: "Renew an instance, or report one of its checks of type ttl",
+    permission: [{ verb: "update", kind: "service", on: "service" }],
     body: schema.beat,
     response: z.object({ renewed: z.literal(true) }),
     async handle({ client, params, body }) {
@@ -150,6 +183,13 @@ export const serviceRoutes = [
     tag: "Services",
     id: "heartbeats",
     summary: "Renew up to 10,000 instances",
+    permission: [
+      {
+        verbs: ["update"],
+        kinds: ["service", "node"],
+        parts: ({ client, body }) => demandsOfSubjects(client, body.instances),
+      },
+    ],
     body: z.strictObject({
       instances: z.array(schema.beat.extend({ service: z.string(), id: z.string() })).max(10_000),
     }),
@@ -169,6 +209,9 @@ export const serviceRoutes = [
     tag: "Services",
     id: "registerMany",
     summary: "Register up to 1,000 instances in one commit, all or none",
+    permission: [
+      { verbs: ["create"], kinds: ["service"], parts: ({ body }) => body.instances.flatMap(demandsOfRegistration) },
+    ],
     body: schema.batchInput,
     response: z.object({
       registered: z.number().int(),
@@ -183,6 +226,15 @@ export const serviceRoutes = [
     },
   }),
 ];
+
+function demandsOfRegistration(instance: { service: string } & Binding): Demand[] {
+  const { service: name } = instance;
+  return [
+    { verb: "create", kind: "service", name },
+    { verb: "update", kind: "service", name },
+    ...demandsOfBinding(instance),
+  ];
+}
 
 function nameOf(params: Record<string, string>): { service: string; id: string } {
   return { service: params["service"]!, id: params["id"]! };

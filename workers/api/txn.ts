@@ -2,7 +2,9 @@
 import { prefixEnd } from "../../objects/bytes.ts";
 import { invalid } from "../../objects/errors.ts";
 import type { Compare, TxnInput, TxnOperation, TxnOperationResult, TxnResult } from "../../objects/kv/kv.ts";
+import type { Demand } from "../request/permission.ts";
 import { bytesOf, recordOutput } from "./convert.ts";
+import { demandOfAttaching, demandsOfPut } from "./demands.ts";
 import { route } from "./route.ts";
 import type { TxnWire, TxnWireOperation } from "./schemas.ts";
 import * as schema from "./schemas.ts";
@@ -14,6 +16,14 @@ export const txnRoutes = [
     tag: "Keys",
     id: "transact",
     summary: "Compare, then do one thing or the other, in one commit",
+    permission: [
+      {
+        verbs: ["read", "create", "update", "delete"],
+        kinds: ["kv"],
+        // Of what will be carried out: the same conversion, not the wire's form of it.
+        parts: ({ body }) => demandsOf(txnOf(body)),
+      },
+    ],
     body: schema.txnInput,
     response: schema.txnOutput,
     async handle({ client, body, options }) {
@@ -22,6 +32,41 @@ export const txnRoutes = [
     },
   }),
 ];
+
+/** Whether its comparison holds or not, all that it could do or tell. */
+function demandsOf({ compare, then, else: otherwise }: TxnInput): Demand[] {
+  return [
+    ...compare.map(({ key, to }): Demand => ({ verb: "read", kind: "kv", ...targetOf(key, to) })),
+    ...[...then, ...otherwise].flatMap(demandsOfOperation),
+  ];
+}
+
+function demandsOfOperation(operation: TxnOperation): Demand[] {
+  switch (operation.type) {
+    case "put": {
+      const { key, lease, previous } = operation;
+      return [
+        ...demandsOfPut(key),
+        ...(previous ? [{ verb: "read", kind: "kv", name: key } as const] : []),
+        ...(lease ? [demandOfAttaching(lease)] : []),
+      ];
+    }
+    case "delete": {
+      const target = targetOf(operation.key, operation.to);
+      return [
+        { verb: "delete", kind: "kv", ...target },
+        ...(operation.previous ? [{ verb: "read", kind: "kv", ...target } as const] : []),
+      ];
+    }
+    case "range":
+      return [{ verb: "read", kind: "kv", ...targetOf(operation.key, operation.to) }];
+    case "txn":
+      return demandsOf(operation);
+  }
+}
+
+const targetOf = (key: Uint8Array, to: Uint8Array | null | undefined): Pick<Demand, "name" | "range"> =>
+  to === undefined ? { name: key } : { range: { from: key, to } };
 
 function txnOf({ compare = [], then = [], else: otherwise = [] }: TxnWire): TxnInput {
   return { compare: compare.map(compareOf), then: then.map(operationOf), else: otherwise.map(operationOf) };

@@ -4,6 +4,8 @@
  * The reader sets the pace: the next changes are asked for when the last have been taken. So a reader that stops reading
  * holds one batch and no more; after a while it is told to come again and the stream ends.
  *
+ * What the caller may see is asked for again with every batch: a token that is revoked ends its streams.
+ *
  * Source: WHATWG HTML, server-sent events.
  */
 import { z } from "@hono/zod-openapi";
@@ -11,6 +13,7 @@ import { keyAfter, prefixEnd, toBinaryString, utf8 } from "../../objects/bytes.t
 import { HoldfastError, invalid } from "../../objects/errors.ts";
 import type { StoreEvent, WatchRange } from "../../objects/store/store.ts";
 import { KV } from "../../objects/kv/kv.ts";
+import type { Authorizer } from "../request/authorizer.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
 import { problemOf } from "../request/problem.ts";
 import { keyOutput, recordOutput } from "./convert.ts";
@@ -31,6 +34,7 @@ export const watchRoutes = [
     tag: "Keys",
     id: "watch",
     summary: "Changes of keys as server-sent events: put, delete, progress, error",
+    permission: [{ verb: "watch", kind: "kv", filtered: true }],
     query: z.strictObject({
       prefix: words("Keys that begin so; default: all"),
       key: words("One key"),
@@ -38,7 +42,7 @@ export const watchRoutes = [
       previous: flag("With the value before each change"),
     }),
     response: "text/event-stream",
-    async handle({ client, request, query }) {
+    async handle({ client, request, query, authorizer, reauthorize }) {
       if (query.key !== undefined && query.prefix !== undefined)
         throw invalid("key", "cannot be given together with prefix");
       const told = request.headers.get("last-event-id");
@@ -49,7 +53,8 @@ export const watchRoutes = [
       // The first look tells a revision that cannot be watched from as an ordinary error.
       const since = asked ?? (await client.status()).revision;
       const first = await client.changes({ since, ranges: [range], previous, ...BATCH });
-      return new Response(streamOf(client, range, previous, first.value), {
+      const watch = { client, range, previous, reauthorize };
+      return new Response(streamOf(watch, seenBy(authorizer, range, first.value)), {
         headers: {
           "content-type": "text/event-stream; charset=utf-8",
           "cache-control": "no-store",
@@ -66,12 +71,7 @@ export const watchRoutes = [
  * What is written is taken from the source when the reader has taken what was before. The stream is the runtime's own:
  * its bytes go out without JavaScript in between.
  */
-function streamOf(
-  client: NamespaceClient,
-  range: WatchRange,
-  previous: boolean,
-  first: Batch,
-): ReadableStream<Uint8Array> {
+function streamOf(watch: Watch, first: Batch): ReadableStream<Uint8Array> {
   const { readable, writable } = new IdentityTransformStream();
   const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
   let writingSince: number | null = null;
@@ -86,7 +86,7 @@ function streamOf(
     void writer.abort(new Error("slow_consumer: nothing was read for a minute")).catch(() => {});
   }, UNREAD_LOOK_MS);
   const end = (): void => clearInterval(watchdog);
-  follow(client, range, previous, first, write)
+  follow(watch, first, write)
     .then(() => writer.close())
     .then(end, end);
   return readable;
@@ -94,9 +94,7 @@ function streamOf(
 
 /** Ends with a reason told, or rejects when the reader is gone. */
 async function follow(
-  client: NamespaceClient,
-  range: WatchRange,
-  previous: boolean,
+  { client, range, previous, reauthorize }: Watch,
   first: Batch,
   write: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
@@ -110,7 +108,8 @@ async function follow(
     since = batch.revision;
     const input = { since, ranges: [range], previous, ...BATCH };
     try {
-      batch = (await client.changes(input, WAIT_MS)).value;
+      const { value } = await client.changes(input, WAIT_MS);
+      batch = seenBy(await reauthorize(), range, value);
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
       return write(utf8(errorText(error)));
@@ -120,9 +119,29 @@ async function follow(
 
 const EVERYTHING = new Uint8Array();
 
+interface Watch {
+  client: NamespaceClient;
+  range: WatchRange;
+  previous: boolean;
+  reauthorize: () => Promise<Authorizer>;
+}
+
 interface Batch {
   events: StoreEvent[];
   revision: number;
+  /** Something of the range is not for this caller: what is sent is its own. */
+  isFiltered?: boolean;
+}
+
+/** Values of before take the right to read as well. Codes: `permission_denied`, `unauthenticated` (nothing of it is left). */
+function seenBy(authorizer: Authorizer, range: WatchRange, batch: Batch): Batch {
+  const seesAll = (["watch", "read"] as const).every((verb) => authorizer.covers(verb, "kv", range));
+  if (seesAll) return batch;
+  if (!authorizer.allowsAny("watch", "kv")) throw authorizer.denied("watch", "kv");
+  const events = batch.events
+    .filter(({ key }) => authorizer.allows("watch", "kv", key))
+    .map((event) => (event.before && !authorizer.allows("read", "kv", event.key) ? { ...event, before: null } : event));
+  return { events, revision: batch.revision, isFiltered: true };
 }
 
 /** The newest batches as they were sent: many who watch the same are told the same. Plain data, shared by requests. */
@@ -134,6 +153,7 @@ const SENT_BYTES_MAX = 16 * 1024;
 function batchBytes(what: string, since: number | null, batch: Batch): Uint8Array {
   const { events, revision } = batch;
   if (events.length === 0) return utf8(`id: ${revision}\nevent: progress\ndata: {"revision":${revision}}\n\n`);
+  if (batch.isFiltered) return utf8(events.map(eventText).join(""));
   const before = sent.get(what);
   if (before?.since === since && before.revision === revision) return before.bytes;
   const bytes = utf8(events.map(eventText).join(""));

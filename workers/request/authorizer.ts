@@ -18,8 +18,8 @@ import type { DefaultPolicy, Kind, Verb } from "../../objects/policy/statements.
 import { nameOf } from "../../objects/policy/statements.ts";
 import type { KeyRange } from "../../objects/store/txn.ts";
 import type { Bindings } from "./bindings.ts";
-import { assertLocalBrowser, rootTokenOf, sameSecret, sourceOf } from "./caller.ts";
-import { datacenterOf } from "./datacenter.ts";
+import { assertLocalBrowser, rootTokenOf, sameSecret, sourceOf, tokenOf } from "./caller.ts";
+import { datacenterOf, primaryOf } from "./datacenter.ts";
 import { DEFAULT_NAMESPACE } from "./namespace.ts";
 import { NamespaceClient } from "./namespace-client.ts";
 
@@ -36,6 +36,11 @@ export class Authorizer {
     this.accessor = accessor;
     this.defaultPolicy = defaultPolicy;
     this.#policy = policy;
+  }
+
+  /** May do everything, in every namespace: there is nothing to ask. */
+  get isUnbounded(): boolean {
+    return this.accessor === null;
   }
 
   /** A text is meant as its UTF-8. Kinds without names are asked for without one. */
@@ -62,10 +67,16 @@ export class Authorizer {
     if (!this.allows(verb, kind, name)) throw this.denied(verb, kind, typeof name === "string" ? name : "");
   }
 
+  /** `unauthenticated` for who has shown no token: with one it might be allowed. */
   denied(verb: Verb, kind: Kind, name = ""): HoldfastError {
-    const on = name === "" ? "" : ` on "${name.slice(0, 256)}"`;
-    const details = { principal: this.principal, verb, kind };
-    return new HoldfastError("permission_denied", `${this.principal} lacks the right to ${verb} ${kind}${on}`, details);
+    const shown = name.slice(0, 256);
+    const what = `${verb} ${kind}${shown === "" ? "" : ` "${shown}"`}`;
+    const details = { principal: this.principal, verb, kind, name: shown };
+    if (this.principal !== "anonymous") {
+      return new HoldfastError("permission_denied", `${this.principal} lacks the right to ${what}`, details);
+    }
+    const hint = "no token: send one as `Authorization: Bearer TOKEN`";
+    return new HoldfastError("unauthenticated", `${hint}; without it nobody has the right to ${what}`, details);
   }
 }
 
@@ -90,8 +101,8 @@ const STATEMENTS_MAX = 400_000;
 interface Kept {
   authorizer: Authorizer;
   expiresAt: number | null;
-  /** Void in other datacenters. */
-  isLocal: boolean;
+  /** Void in others than this datacenter; "" = in none. */
+  datacenter: string;
   readAt: number;
   statements: number;
 }
@@ -105,8 +116,7 @@ const unknown = new Map<string, number>();
 let changes = 0;
 
 /**
- * The caller behind a token; null = no token. Policies and tokens are those of the edge's own datacenter, also for what is
- * asked of another one. Codes: `unauthenticated` (nobody has it), `unavailable` (not set up yet, or out of reach).
+ * The caller behind a token; null = no token. Policies and tokens are those of the primary datacenter, whichever is asked. Codes: `unauthenticated` (nobody has it), `unavailable` (not set up yet, or out of reach).
  */
 export async function authorizerOf(
   token: string | null,
@@ -118,11 +128,33 @@ export async function authorizerOf(
   const root = rootTokenOf(env);
   if (token !== null && sameSecret(token, root)) return ROOT;
   const found = await read(token === null ? null : hashOf(token), env, namespace);
-  const isOver = found !== null && found.expiresAt !== null && found.expiresAt <= Date.now();
-  const isElsewhere = found !== null && found.isLocal && datacenter !== datacenterOf(env);
-  if (!found || isOver || isElsewhere) throw new HoldfastError("unauthenticated", "the token is not known");
+  if (!found || !isValid(found, datacenter, Date.now())) {
+    throw new HoldfastError("unauthenticated", "the token is not known");
+  }
   return found.authorizer;
 }
+
+/**
+ * The caller, for the edge's own datacenter, if that is known here without asking; null = it takes the ordinary way.
+ * Codes: `permission_denied` in open mode.
+ */
+export function identifyKept(request: Request, env: Bindings, namespace: string): Authorizer | null {
+  if (env.HOLDFAST_OPEN === "1") {
+    assertLocalBrowser(request, env);
+    return OPEN;
+  }
+  const token = bearerOf(request.headers);
+  if (token !== null && sameSecret(token, rootTokenOf(env))) return ROOT;
+  const found = kept.get(keyOf(namespace, token === null ? null : hashOf(token)));
+  const nowAt = Date.now();
+  return found && nowAt - found.readAt < FRESH_MS && isValid(found, datacenterOf(env), nowAt) ? found.authorizer : null;
+}
+
+const isValid = ({ expiresAt, datacenter }: Kept, asked: string, nowAt: number): boolean =>
+  (expiresAt === null || expiresAt > nowAt) && (datacenter === "" || datacenter === asked);
+
+/** An empty token is none. */
+export const bearerOf = (headers: Headers): string | null => tokenOf(headers) || null;
 
 /** Who asks, for the audit log, and what they may do. Codes: as `authorizerOf`, and `permission_denied` in open mode. */
 export async function identify(
@@ -157,7 +189,7 @@ async function exists(env: Bindings, namespace: string): Promise<boolean> {
   if (namespace === DEFAULT_NAMESPACE || existing.has(namespace)) return true;
   let isKnown: boolean;
   try {
-    isKnown = await env.DIRECTORY.getByName(DIRECTORY_NAME).has(namespace, datacenterOf(env));
+    isKnown = await env.DIRECTORY.getByName(DIRECTORY_NAME).has(namespace, primaryOf(env));
   } catch {
     throw new HoldfastError("unavailable", "the directory is out of reach", undefined, 1000);
   }
@@ -167,9 +199,11 @@ async function exists(env: Bindings, namespace: string): Promise<boolean> {
   return true;
 }
 
+const keyOf = (namespace: string, secretHash: string | null): string => `${namespace}\0${secretHash ?? ""}`;
+
 /** Null: nobody has this secret. */
 async function read(secretHash: string | null, env: Bindings, namespace: string): Promise<Kept | null> {
-  const key = `${namespace}\0${secretHash ?? ""}`;
+  const key = keyOf(namespace, secretHash);
   const nowAt = Date.now();
   const before = kept.get(key);
   if (before && nowAt - before.readAt < FRESH_MS) return before;
@@ -177,7 +211,7 @@ async function read(secretHash: string | null, env: Bindings, namespace: string)
   const changesBefore = changes;
   if (!(await exists(env, namespace))) return null;
   try {
-    const { value } = await new NamespaceClient(env, namespace).query("policy.resolve", { secretHash });
+    const { value } = await new NamespaceClient(env, namespace, primaryOf(env)).query("policy.resolve", { secretHash });
     const entry = entryOf(value, nowAt);
     if (changes === changesBefore) keep(key, entry, nowAt);
     return entry;
@@ -191,11 +225,11 @@ async function read(secretHash: string | null, env: Bindings, namespace: string)
 /** As of when it was asked for. */
 function entryOf({ principal, defaultPolicy }: Resolution, readAt: number): Kept | null {
   if (!principal) return null;
-  const { accessor, isAnonymous, isLocal, expiresAt, statements } = principal;
+  const { accessor, isAnonymous, datacenter, expiresAt, statements } = principal;
   const policy = new CompiledPolicy(statements, defaultPolicy);
   const name = isAnonymous ? "anonymous" : `token:${accessor}`;
   const authorizer = new Authorizer(name, accessor, policy, defaultPolicy);
-  return { authorizer, expiresAt, isLocal, readAt, statements: statements.length };
+  return { authorizer, expiresAt, datacenter, readAt, statements: statements.length };
 }
 
 function keep(key: string, entry: Kept | null, nowAt: number): void {

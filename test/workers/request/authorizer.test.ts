@@ -8,7 +8,7 @@ import type { Statement } from "../../../objects/policy/statements.ts";
 import { Authorizer, authorizerOf, forgetAuthorizers, hashOf } from "../../../workers/request/authorizer.ts";
 import type { Bindings } from "../../../workers/request/bindings.ts";
 import type { Permission } from "../../../workers/request/permission.ts";
-import { enforce } from "../../../workers/request/permission.ts";
+import { enforceEarly, enforceParts } from "../../../workers/request/permission.ts";
 import { open, seal } from "../../../workers/request/secrets.ts";
 
 const allow = (name: string): Statement => ({ effect: "allow", verbs: ["read"], kind: "kv", match: "prefix", name });
@@ -54,7 +54,7 @@ class FakeNamespace {
   }
 
   grant(statements: Statement[], more: Partial<NonNullable<Resolution["principal"]>> = {}): void {
-    const principal = { accessor: "a1", isAnonymous: false, isLocal: false, expiresAt: null, statements, ...more };
+    const principal = { accessor: "a1", isAnonymous: false, datacenter: "", expiresAt: null, statements, ...more };
     this.resolution = { principal, defaultPolicy: "deny" };
   }
 }
@@ -139,7 +139,7 @@ describe("a token", () => {
 
   test("that is local is void in another datacenter", async () => {
     const namespace = new FakeNamespace("s");
-    namespace.grant([], { isLocal: true });
+    namespace.grant([], { datacenter: "dc1" });
     expect((await authorizerOf("s", namespace.env, NAMESPACE)).accessor).toBe("a1");
     await expect(authorizerOf("s", namespace.env, NAMESPACE, "dc2")).rejects.toThrow(unknown);
   });
@@ -177,23 +177,38 @@ describe("a token", () => {
 
 describe("a route's permissions", () => {
   interface Asked {
-    key: string;
+    params: Record<string, string>;
+    range: string;
   }
   const reader = new Authorizer("token:x", "x", new CompiledPolicy([allow("a/")], "deny"), "deny");
-  const one: Permission<Asked> = { verb: "read", kind: "kv", on: ({ key }) => key };
+  const one: Permission<Asked> = { verb: "read", kind: "kv", on: "key" };
   const below: Permission<Asked> = {
-    verb: "read",
-    kind: "kv",
-    within: ({ key }) => ({ from: utf8(key), to: prefixEnd(utf8(key)) }),
+    verbs: ["read"],
+    kinds: ["kv"],
+    parts: async ({ range }) => [
+      { verb: "read", kind: "kv", range: { from: utf8(range), to: prefixEnd(utf8(range)) }, asked: "what was asked" },
+    ],
   };
   const denied = expect.objectContaining({ code: "permission_denied" }) as Error;
 
-  test("are checked on the name, on the whole range, or left to the handler", () => {
-    enforce(reader, [one, below], { key: "a/" });
-    expect(() => enforce(reader, [one], { key: "b" })).toThrow(denied);
-    expect(() => enforce(reader, [below], { key: "a" })).toThrow(denied);
-    enforce(reader, [{ verb: "read", kind: "kv", filtered: true }], { key: "b" });
-    expect(() => enforce(reader, [one, { verb: "operate", kind: "operator" }], { key: "a/" })).toThrow(denied);
+  test("are checked on the name, on each part, or left to the handler", async () => {
+    const asked = (range: string): Asked => ({ params: {}, range });
+    enforceEarly(reader, [one, below], { key: "a/" });
+    expect(() => enforceEarly(reader, [one], { key: "b" })).toThrow(denied);
+    await enforceParts(reader, [one, below], asked("a/"));
+    const refused = enforceParts(reader, [below], asked("a"));
+    await expect(refused).rejects.toMatchObject({ code: "permission_denied", details: { name: "what was asked" } });
+    enforceEarly(reader, [{ verb: "read", kind: "kv", filtered: true }], { key: "b" });
+    expect(() => enforceEarly(reader, [one, { verb: "operate", kind: "operator" }], { key: "a/" })).toThrow(denied);
+  });
+
+  test("refuse early who has none of the rights that could be asked for", () => {
+    const writing: Permission<Asked> = { verbs: ["create", "update"], kinds: ["kv"], parts: () => [] };
+    expect(() => enforceEarly(reader, [writing], {})).toThrow(denied);
+    expect(() => enforceEarly(reader, [{ verb: "read", kind: "service", filtered: true }], {})).toThrow(denied);
+    const nobody = new Authorizer("anonymous", "a", new CompiledPolicy([], "deny"), "deny");
+    const unauthenticated = expect.objectContaining({ code: "unauthenticated" }) as Error;
+    expect(() => enforceEarly(nobody, [one], { key: "a/" })).toThrow(unauthenticated);
   });
 
   test("filter what may be seen", () => {
