@@ -25,6 +25,9 @@ export interface AuthorityPorts {
   caller: Caller;
 }
 
+/** A root that is made because it is needed is nobody's doing: whoever asked may have no rights at all. */
+const SYSTEM: Caller = { principal: "holdfast:authority", source: "", dialect: "internal" };
+
 const DAY_MS = 86_400_000;
 export const LEAF_TTL_MS = 3 * DAY_MS;
 export const INTERMEDIATE_TTL_MS = 365 * DAY_MS;
@@ -48,7 +51,7 @@ export const trustDomain = ({ id }: Pick<Authority, "id">): string => `${id}.con
 /** Codes: `unavailable` when others keep writing. */
 export async function ensureAuthority(ports: AuthorityPorts): Promise<StoredAuthority> {
   const known = (await ports.client.query("authority.get", {})).value;
-  return known ?? changeAuthority(ports, (current) => (current ? null : foundation(ports)));
+  return known ?? changeAuthority({ ...ports, caller: SYSTEM }, (current) => (current ? null : foundation(ports)));
 }
 
 /** `change` makes what is to be there from what is; null = it is good as it is. */
@@ -168,7 +171,7 @@ async function signing(ports: AuthorityPorts): Promise<{ authority: Authority; p
   const authority = await ensureAuthority(ports);
   const privateKey = await keyOf(authority);
   if (privateKey !== null) return { authority, privateKey };
-  const renewed = await changeAuthority(ports, async (current) => {
+  const renewed = await changeAuthority({ ...ports, caller: SYSTEM }, async (current) => {
     if (!current) return foundation(ports);
     return (await keyOf(current)) === null ? rotated(ports.env, current) : null;
   });
