@@ -18,8 +18,6 @@ export const AGENT_PORTS = {
 export type AgentListener = keyof typeof AGENT_PORTS;
 
 export interface AgentCheckOptions {
-  /** The node that this machine is. */
-  node: string;
   /** Whoever may register a check may run commands here. */
   scripts: boolean;
 }
@@ -36,6 +34,8 @@ export interface ServeOptions {
   /** All there are, as the Worker takes them (workers/request/datacenter.ts); "" = only its own. */
   datacenters: string;
   domain: string;
+  /** The one that this machine is: Consul's clients are on it, and its checks are run here. */
+  node: string;
   /** The agent's ports; 0 = off. All are 0 with --no-agent. */
   agentPorts: Record<AgentListener, number>;
   /** Null: no checks are run here. */
@@ -61,7 +61,7 @@ export function addServeOptions(command: Command): Command {
   value("--datacenters <names>", "all datacenters: dc1,dc2", "HOLDFAST_DATACENTERS");
   value("--domain <name>", "domain of DNS names and hosts (default: holdfast)", "HOLDFAST_DOMAIN");
   value("--no-agent", "the edge only, no listeners of the agent", "HOLDFAST_NO_AGENT");
-  value("--node <name>", "node whose checks the agent runs (default: holdfast)", "HOLDFAST_NODE");
+  value("--node <name>", "node that this machine is: its checks run here (default: holdfast)", "HOLDFAST_NODE");
   value(
     "--enable-script-checks",
     "the agent runs commands that checks name: whoever may register may run anything here",
@@ -101,10 +101,10 @@ export function serveOptions(flags: Record<string, unknown>, env: Environment): 
     datacenter: label(text("datacenter", "HOLDFAST_DATACENTER") ?? datacenters[0]?.name ?? "dc1", "--datacenter"),
     datacenters: datacenters.map(({ entry }) => entry).join(","),
     domain: domain(text("domain", "HOLDFAST_DOMAIN") ?? "holdfast"),
+    node: nodeName(text("node", "HOLDFAST_NODE") ?? "holdfast"),
     agentPorts: Object.fromEntries(names.map((name) => [name, agentPort(name)])) as Record<AgentListener, number>,
     agentChecks: hasAgent
       ? {
-          node: nodeName(text("node", "HOLDFAST_NODE") ?? "holdfast"),
           scripts: flags["enableScriptChecks"] === true || isSet(env["HOLDFAST_ENABLE_SCRIPT_CHECKS"]),
         }
       : null,

@@ -59,8 +59,10 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
       },
     });
     listeners = await startAgent({ host, edge, token }, options.agentPorts);
-    if (options.agentChecks)
-      checks = new AgentChecks({ edge, token, policy, ...options.agentChecks, onLine: complain });
+    if (options.agentChecks) {
+      const { node, agentChecks } = options;
+      checks = new AgentChecks({ edge, token, policy, node, ...agentChecks, onLine: complain });
+    }
     folder.announce(edge, options.rootToken);
     for (const line of surfaceLines(edge, host, listeners)) say(line);
     if (options.isOpen) say(`  open: whoever reaches ${edge} may do everything, without a token`);
@@ -107,6 +109,7 @@ function bindingsOf(options: ServeOptions, token: string | null): Record<string,
     HOLDFAST_DATACENTER: options.datacenter,
     ...(options.datacenters !== "" && { HOLDFAST_DATACENTERS: options.datacenters }),
     HOLDFAST_DOMAIN: options.domain,
+    HOLDFAST_NODE: options.node,
     ...(token !== null && { HOLDFAST_ROOT_TOKEN: token }),
     ...(options.isOpen && { HOLDFAST_OPEN: "1" }),
     ...(options.agentChecks?.scripts && { HOLDFAST_ENABLE_SCRIPT_CHECKS: "1" }),

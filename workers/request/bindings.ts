@@ -18,6 +18,8 @@ export interface Bindings extends EgressEnv {
   HOLDFAST_DATACENTERS?: string;
   /** The one that this edge answers for; absent = the first of them. */
   HOLDFAST_DATACENTER?: string;
+  /** The node that this machine is; absent = `holdfast`. */
+  HOLDFAST_NODE?: string;
   /** `1`: the agent of this machine runs script checks. */
   HOLDFAST_ENABLE_SCRIPT_CHECKS?: string;
   /** `1`: failpoints may be asked for by header. */

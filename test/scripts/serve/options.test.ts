@@ -22,7 +22,8 @@ describe("serve options", () => {
       datacenters: "",
       domain: "holdfast",
       agentPorts: { dns: 8600, zookeeper: 2181, etcd: 2379, nacos: 8848, eureka: 8761, xds: 15010 },
-      agentChecks: { node: "holdfast", scripts: false },
+      node: "holdfast",
+      agentChecks: { scripts: false },
       egress: { HOLDFAST_EGRESS_ALLOW: "private" },
       isTest: false,
       entry: undefined,
@@ -61,7 +62,8 @@ describe("serve options", () => {
       datacenters: "fra1=weur,iad1",
       domain: "svc.example.org",
       agentPorts: { dns: 53, zookeeper: 1, etcd: 2, nacos: 3, eureka: 4, xds: 5 },
-      agentChecks: { node: "db 7", scripts: true },
+      node: "db 7",
+      agentChecks: { scripts: true },
       egress: { HOLDFAST_EGRESS_ALLOW: "10.0.0.0/8", HOLDFAST_EGRESS_DENY: "10.1.0.0/16" },
       isTest: true,
     });
@@ -90,8 +92,9 @@ describe("serve options", () => {
   });
 
   test("the agent's node and scripts by flag", () => {
-    const { agentChecks } = parse(["--node", "db-7", "--enable-script-checks"], { HOLDFAST_NODE: "other" });
-    expect(agentChecks).toEqual({ node: "db-7", scripts: true });
+    const options = parse(["--node", "db-7", "--enable-script-checks"], { HOLDFAST_NODE: "other" });
+    expect(options).toMatchObject({ node: "db-7", agentChecks: { scripts: true } });
+    expect(parse(["--no-agent", "--node", "db-7"]).node).toBe("db-7");
     expect(parse([], { HOLDFAST_ENABLE_SCRIPT_CHECKS: "0" }).agentChecks?.scripts).toBe(false);
   });
 

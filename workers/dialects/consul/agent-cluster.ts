@@ -1,13 +1,12 @@
 /** Joining and leaving, as far as it means something where nobody has to be joined. */
-import { SERF_HEALTH } from "./catalog/agent-node.ts";
-import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
+import { isDefaultNode, SERF_HEALTH } from "./catalog/agent-node.ts";
+import { nodeKeyOf } from "./catalog/service-id.ts";
 import { object, text } from "./decode.ts";
 import { emptyResponse } from "./encode.ts";
 import { notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { quote } from "./filter/strconv.ts";
 import { multiError } from "./multi-error.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 import { blockedError } from "./agent-info.ts";
 import { applySteps } from "./agent-register.ts";
@@ -32,7 +31,7 @@ function join(exchange: Exchange): Response {
 /** A node that leaves takes its services along. */
 async function leave(exchange: Exchange): Promise<Response> {
   exchange.require("agent", "write", exchange.node);
-  if (isDefaultNode(exchange.node)) throw refused("the default node is every client's: it does not leave");
+  if (isDefaultNode(exchange.node, exchange)) throw refused("the default node is every client's: it does not leave");
   await applySteps(exchange, [{ type: "node.delete", name: exchange.node }]);
   return emptyResponse();
 }
@@ -44,7 +43,7 @@ async function forceLeave(exchange: Exchange): Promise<Response> {
   const { value: node } = await exchange.client.query("nodes.get", { name });
   const serf = node?.checks.find(({ id }) => id === SERF_HEALTH);
   const isNamed = node !== null && nodeKeyOf(node.name) === nodeKeyOf(name);
-  const isServer = nodeKeyOf(name) === DEFAULT_NODE;
+  const isServer = name !== "" && isDefaultNode(name, exchange);
   if (!isServer && (!isNamed || !serf)) throw refused(`agent: No node found with name '${name}'`);
   if (serf?.status === "critical") await applySteps(exchange, [{ type: "node.delete", name }]);
   return emptyResponse();

@@ -6,15 +6,21 @@ import type { NamespaceStatus } from "../../../objects/namespace.ts";
 import type { RegisteredNode } from "../../../objects/model.ts";
 import { datacenterOf, datacentersOf } from "../../request/datacenter.ts";
 import { agentNode } from "./agent-view.ts";
-import { agentNodeSpec, isUnregistered, nodeIdOf, SERF_HEALTH, virtualNode } from "./catalog/agent-node.ts";
-import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
+import type { Place } from "./catalog/agent-node.ts";
+import {
+  agentNodeSpec,
+  isDefaultNode,
+  isUnregistered,
+  nodeIdOf,
+  SERF_HEALTH,
+  virtualNode,
+} from "./catalog/agent-node.ts";
 import { toNanoseconds } from "./durations.ts";
 import { badRequest, ConsulError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { compileFilter } from "./filter/compile.ts";
 import { MEMBER } from "./filter/schemas.ts";
 import { allNodes } from "./catalog/pages.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 import { serverAddress } from "./status.ts";
 import { CONSUL_VERSION } from "./version.ts";
@@ -118,8 +124,8 @@ const PROTOCOL = {
 };
 
 /** The default node is the server's; every other one is a client's. */
-export function memberOf({ datacenter }: Pick<Exchange, "datacenter">, node: RegisteredNode): Member {
-  const isServer = isDefaultNode(node.name);
+export function memberOf(place: Pick<Place, "datacenter" | "defaultNode">, node: RegisteredNode): Member {
+  const isServer = isDefaultNode(node.name, place);
   const serf = node.checks.find(({ id }) => id === SERF_HEALTH);
   return {
     Name: node.name,
@@ -128,7 +134,7 @@ export function memberOf({ datacenter }: Pick<Exchange, "datacenter">, node: Reg
     Tags: {
       acls: "1",
       build: `${CONSUL_VERSION}:`,
-      dc: datacenter,
+      dc: place.datacenter,
       id: node.id,
       role: isServer ? "consul" : "node",
       segment: "",
@@ -145,13 +151,13 @@ export function memberOf({ datacenter }: Pick<Exchange, "datacenter">, node: Reg
 /** Those whose agents are heard of; nodes that others registered have none. */
 export async function lanMembers(exchange: Exchange): Promise<Member[]> {
   const nodes = (await allNodes(exchange)).filter((node) => node.checks.some(({ id }) => id === SERF_HEALTH));
-  const hasServer = nodes.some((node) => nodeKeyOf(node.name) === DEFAULT_NODE && !isUnregistered(node));
+  const hasServer = nodes.some((node) => isDefaultNode(node.name, exchange) && !isUnregistered(node, exchange));
   return (hasServer ? nodes : [virtualNode(exchange), ...nodes]).map((node) => memberOf(exchange, node));
 }
 
-function wanMembers(exchange: Exchange): Member[] {
-  return datacentersOf(exchange.env).names.map((datacenter) => {
-    const place = { namespace: exchange.namespace, datacenter };
+function wanMembers({ env, namespace, defaultNode }: Exchange): Member[] {
+  return datacentersOf(env).names.map((datacenter) => {
+    const place = { namespace, datacenter, defaultNode };
     const member = memberOf(place, virtualNode(place));
     return { ...member, Name: `${member.Name}.${datacenter}`, Port: SERF_WAN_PORT };
   });

@@ -15,10 +15,10 @@ import {
   sidecarOf,
 } from "./agent-service-definition.ts";
 import type { AgentRegistration } from "./agent-service-definition.ts";
-import { agentNodeSpec } from "./catalog/agent-node.ts";
+import { agentNodeSpec, isDefaultNode } from "./catalog/agent-node.ts";
 import { consulExtraOf } from "./catalog/extra.ts";
 import { instanceSpec } from "./catalog/service-definition.ts";
-import { instanceIdOf, isDefaultNode } from "./catalog/service-id.ts";
+import { instanceIdOf } from "./catalog/service-id.ts";
 import { badRequest, notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { emptyResponse } from "./encode.ts";
@@ -66,7 +66,7 @@ function putStep(
   const { node, caller } = exchange;
   const spec = instanceSpec(service, node, agentNodeSpec(exchange, node, caller.source).address);
   // The default node stands for many machines: what the platform tells of this one is better than what it has.
-  const inheritsAddress = spec.inheritsAddress && !(isDefaultNode(node) && caller.source !== "");
+  const inheritsAddress = spec.inheritsAddress && !(isDefaultNode(node, exchange) && caller.source !== "");
   const extra = isSidecar ? { consul: { ...(spec.extra!["consul"] as object), isSidecar: true } } : spec.extra;
   return {
     type: "instance.put",

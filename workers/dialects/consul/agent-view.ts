@@ -4,8 +4,8 @@ import { keyAfter, utf8 } from "../../../objects/bytes.ts";
 import type { RegisteredInstance, RegisteredNode } from "../../../objects/model.ts";
 import { WAIT_MAX_MS } from "../../../objects/waiting.ts";
 import { servicesNamed } from "./agent-register.ts";
-import { isUnregistered, SERF_HEALTH, virtualNode } from "./catalog/agent-node.ts";
-import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
+import { isDefaultNode, isUnregistered, SERF_HEALTH, virtualNode } from "./catalog/agent-node.ts";
+import { nodeKeyOf } from "./catalog/service-id.ts";
 import type { CheckEntry } from "./encode-check.ts";
 import { nodeChecks, serviceChecks } from "./encode-check.ts";
 import type { AgentServiceEntry } from "./encode-service.ts";
@@ -34,8 +34,8 @@ async function instances(exchange: Exchange): Promise<RegisteredInstance[]> {
 export async function agentNode(exchange: Exchange): Promise<RegisteredNode | null> {
   const { value } = await exchange.client.query("nodes.get", { name: exchange.node });
   const isOwn = value !== null && nodeKeyOf(value.name) === nodeKeyOf(exchange.node);
-  if (isOwn && !isUnregistered(value)) return value;
-  return isDefaultNode(exchange.node) ? virtualNode(exchange) : null;
+  if (isOwn && !isUnregistered(value, exchange)) return value;
+  return isDefaultNode(exchange.node, exchange) ? virtualNode(exchange) : null;
 }
 
 async function listServices(exchange: Exchange): Promise<Response> {

@@ -37,7 +37,7 @@ import { kvRoutes } from "./kv.ts";
 import { exportedServiceRoutes } from "./exported-services.ts";
 import { intentionRoutes } from "./intentions/intentions.ts";
 import { confirmedAnswer } from "./kept-answers.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
+import { defaultNodeOf } from "./node-name.ts";
 import { operatorRoutes } from "./operator.ts";
 import { peeringRoutes } from "./peering.ts";
 import { queryRoutes } from "./queries/queries.ts";
@@ -139,7 +139,7 @@ async function exchangeOf(
     authorizer: new PolicyAuthorizer(authorizer),
     namespace,
     datacenter,
-    node: nodeOf(request),
+    node: nodeOf(request) ?? defaultNodeOf(env),
   });
 }
 
@@ -165,9 +165,9 @@ function dataCenterNamed(params: URLSearchParams, env: Bindings): string {
   return asked || own;
 }
 
-function nodeOf(request: Request): string {
+function nodeOf(request: Request): string | null {
   const given = request.headers.get("x-holdfast-node");
-  if (given === null || given === "") return DEFAULT_NODE;
+  if (given === null || given === "") return null;
   if (!NODE_NAME.test(given)) throw badRequest('Invalid header: "X-Holdfast-Node" - not a node name');
   return given;
 }

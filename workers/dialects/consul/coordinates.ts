@@ -13,7 +13,6 @@ import { float, list, object, text } from "./decode.ts";
 import { emptyResponse } from "./encode.ts";
 import { refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 
 export const coordinateRoutes = [
@@ -38,7 +37,7 @@ function listDatacenters(exchange: Exchange): Response {
     names.map((name) => ({
       Datacenter: name,
       AreaID: "WAN",
-      Coordinates: [entryOf({ node: `${DEFAULT_NODE}.${name}`, segment: "", coordinate: ORIGIN })],
+      Coordinates: [entryOf({ node: `${exchange.defaultNode}.${name}`, segment: "", coordinate: ORIGIN })],
     })),
   );
 }

@@ -6,10 +6,10 @@
  */
 import type { Check, RegisteredInstance, RegisteredNode } from "../../../objects/model.ts";
 import type { OwnedCheck } from "../../../objects/registry/views.ts";
+import type { Place } from "./catalog/agent-node.ts";
 import { checkExtraOf } from "./catalog/extra.ts";
 import { serviceIdFrom, serviceIdOf } from "./catalog/service-id.ts";
 import { formatDuration } from "./durations.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 
 export interface CheckEntry {
   Node: string;
@@ -63,10 +63,10 @@ export function checkEntry(check: Check, owner: CheckOwnerEntry): CheckEntry {
 }
 
 /** One that was found by itself. */
-export function ownedCheckEntry(owned: OwnedCheck): CheckEntry {
+export function ownedCheckEntry(owned: OwnedCheck, { defaultNode }: Pick<Place, "defaultNode">): CheckEntry {
   const { service, id, node, tags, check, extra, createRevision, modRevision } = owned;
   const serviceId = service === "" ? "" : serviceIdFrom(id, node, extra["consul"] !== undefined);
-  return checkEntry(check, { node: node || DEFAULT_NODE, serviceId, service, tags, createRevision, modRevision });
+  return checkEntry(check, { node: node || defaultNode, serviceId, service, tags, createRevision, modRevision });
 }
 
 /** Consul knows no unknown: until a result comes, a check is critical. */

@@ -12,7 +12,7 @@ import type { RegisteredInstance } from "../../../objects/model.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
 import { WAIT_MAX_MS } from "../../../objects/waiting.ts";
 import { instancesOnNode } from "./catalog/pages.ts";
-import { isDefaultNode } from "./catalog/service-id.ts";
+import { isDefaultNode } from "./catalog/agent-node.ts";
 import { badRequest, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { PatternCompiler, PatternError } from "./filter/pattern.ts";
@@ -86,7 +86,7 @@ async function meantFor(exchange: Exchange, events: FiredEvent[]): Promise<Fired
   for (const event of events) {
     if (event.node !== "" && !matches(event.node, node)) continue;
     if (event.service !== "") {
-      services ??= await instancesOnNode(exchange, node, isDefaultNode(node));
+      services ??= await instancesOnNode(exchange, node, isDefaultNode(node, exchange));
       const isMeant = ({ service, tags }: RegisteredInstance): boolean =>
         matches(event.service, service) && (event.tag === "" || tags.some((tag) => matches(event.tag, tag)));
       if (!services.some(isMeant)) continue;

@@ -24,6 +24,7 @@ import type { Decoder } from "./decode.ts";
 import { decodeBody } from "./decode.ts";
 import { jsonResponse } from "./encode.ts";
 import { ConsulError } from "./errors.ts";
+import { defaultNodeOf } from "./node-name.ts";
 import { readQuery } from "./read-options.ts";
 import type { ReadQuery } from "./read-options.ts";
 
@@ -53,6 +54,7 @@ export class Exchange {
   readonly namespace: string;
   readonly datacenter: string;
   readonly node: string;
+  readonly defaultNode: string;
   readonly client: NamespaceClient;
   /** Of the answer, an error included. */
   readonly headers = new Headers();
@@ -71,6 +73,7 @@ export class Exchange {
     this.namespace = parts.namespace;
     this.datacenter = parts.datacenter;
     this.node = parts.node;
+    this.defaultNode = defaultNodeOf(parts.env);
     this.client = new NamespaceClient(parts.env, parts.namespace, parts.datacenter);
   }
 

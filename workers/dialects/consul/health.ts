@@ -1,7 +1,7 @@
 /** `/v1/health`: services with their checks, and checks alone. Source: developer.hashicorp.com/consul/api-docs/health. */
 import type { HealthStatus } from "../../../objects/model.ts";
-import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
-import { nodeOf, virtualNode } from "./catalog/agent-node.ts";
+import { nodeKeyOf } from "./catalog/service-id.ts";
+import { isDefaultNode, nodeOf, virtualNode } from "./catalog/agent-node.ts";
 import { ingressEndpoints } from "./catalog/gateways.ts";
 import { ALL_NODES, ALL_SERVICES, meshEndpoints } from "./catalog/mesh-endpoints.ts";
 import { allNodes, checksFrom } from "./catalog/pages.ts";
@@ -14,7 +14,6 @@ import type { Predicate } from "./filter/compile.ts";
 import { compileFilter } from "./filter/compile.ts";
 import { CHECK_SERVICE_NODE, HEALTH_CHECK } from "./filter/schemas.ts";
 import { sortNear } from "./near.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 import { answerService, HEALTH, present } from "./service-answer.ts";
 import { hasMeta, nodeMetaOf, selectionOf } from "./service-select.ts";
@@ -72,9 +71,9 @@ async function checksInState(exchange: Exchange): Promise<Response> {
   exchange.tellConsistency();
   if (status === undefined && state !== "any") return exchange.json([]);
   const owned = await checksFrom(exchange, first, status);
-  const entries = owned.map(ownedCheckEntry);
+  const entries = owned.map((check) => ownedCheckEntry(check, exchange));
   // The default node's, while that is no record.
-  const hasDefault = owned.some(({ service, node }) => service === "" && isDefaultNode(node));
+  const hasDefault = owned.some(({ service, node }) => service === "" && isDefaultNode(node, exchange));
   if (!hasDefault && status !== "warning" && status !== "critical" && (await isVirtual(exchange))) {
     entries.unshift(...nodeChecks(virtualNode(exchange)));
   }
@@ -86,7 +85,7 @@ async function checksInState(exchange: Exchange): Promise<Response> {
 }
 
 async function isVirtual(exchange: Exchange): Promise<boolean> {
-  const { value } = await exchange.client.query("nodes.get", { name: DEFAULT_NODE });
+  const { value } = await exchange.client.query("nodes.get", { name: exchange.defaultNode });
   return value === null || value.implicit;
 }
 

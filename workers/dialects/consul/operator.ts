@@ -12,7 +12,6 @@ import { timeOf } from "./encode.ts";
 import { badRequest, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { multiError } from "./multi-error.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 import { serverAddress } from "./status.ts";
 import { CONSUL_VERSION } from "./version.ts";
@@ -30,14 +29,14 @@ export const operatorRoutes = [
   route("/operator/keyring", { GET: listKeys, POST: changeKeys, PUT: changeKeys, DELETE: changeKeys }),
 ];
 
-const serverId = ({ namespace, datacenter }: Exchange): string => nodeIdOf({ namespace, datacenter }, DEFAULT_NODE);
+const serverId = (exchange: Exchange): string => nodeIdOf(exchange, exchange.defaultNode);
 
 async function raftConfiguration(exchange: Exchange): Promise<Response> {
   exchange.require("operator", "read");
   const { revision } = await exchange.client.status();
   const server = {
     ID: serverId(exchange),
-    Node: DEFAULT_NODE,
+    Node: exchange.defaultNode,
     Address: serverAddress(exchange),
     Leader: true,
     ProtocolVersion: "3",
@@ -147,7 +146,7 @@ async function autopilotHealth(exchange: Exchange): Promise<Response> {
   const { address, revision, since } = await health(exchange);
   const server = {
     ID: serverId(exchange),
-    Name: DEFAULT_NODE,
+    Name: exchange.defaultNode,
     Address: address,
     SerfStatus: "alive",
     Version: CONSUL_VERSION,
@@ -167,7 +166,7 @@ async function autopilotState(exchange: Exchange): Promise<Response> {
   const id = serverId(exchange);
   const server = {
     ID: id,
-    Name: DEFAULT_NODE,
+    Name: exchange.defaultNode,
     Address: address,
     NodeStatus: "alive",
     Version: CONSUL_VERSION,
@@ -238,7 +237,7 @@ function refuseKeys(exchange: Exchange): never {
   throw refused(
     multiError([
       `${exchange.datacenter} (LAN) error: 1/1 nodes reported failure`,
-      `${DEFAULT_NODE}: Keyring is empty (encryption not enabled)`,
+      `${exchange.defaultNode}: Keyring is empty (encryption not enabled)`,
     ]),
   );
 }

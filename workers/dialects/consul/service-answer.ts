@@ -100,7 +100,7 @@ async function select<T extends object>(
   const { params } = exchange;
   // What a peer has is not here; an unknown one has nothing.
   const { service, instances, nodes } = params.get("peer") ? emptyView(view.service) : view;
-  const all = service === CONSUL_SERVICE ? [consulService(), ...instances] : instances;
+  const all = service === CONSUL_SERVICE ? [consulService(exchange), ...instances] : instances;
   const shown = all
     .filter((instance) => hasTags(instance, selection.tags))
     .map((instance) => ({ instance, node: nodeOf(instance, nodes, exchange) }))

@@ -8,9 +8,9 @@ import type { Stored } from "../../../objects/policy/records.ts";
 import type { Session, SessionInput } from "../../../objects/sessions/sessions.ts";
 import { sessionSpace } from "../../../objects/sessions/sessions.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
-import { agentNodeSpec, SERF_HEALTH } from "./catalog/agent-node.ts";
+import { agentNodeSpec, isDefaultNode, SERF_HEALTH } from "./catalog/agent-node.ts";
 import { sessionsFrom } from "./catalog/pages.ts";
-import { isDefaultNode, nodeKeyOf } from "./catalog/service-id.ts";
+import { nodeKeyOf } from "./catalog/service-id.ts";
 import type { Decoded, Decoder } from "./decode.ts";
 import { anything, decodeBody, list, object, text } from "./decode.ts";
 import { formatDuration, parseDuration, toNanoseconds } from "./durations.ts";
@@ -84,7 +84,7 @@ async function create(exchange: Exchange): Promise<Response> {
     throw refused(`Invalid Behavior setting '${behavior}'`);
   }
   const extra: SessionExtra = { TTL: body.TTL, ServiceChecks: body.ServiceChecks, ...checksOf(body) };
-  const isAgents = isDefaultNode(node) || nodeKeyOf(node) === nodeKeyOf(exchange.node);
+  const isAgents = isDefaultNode(node, exchange) || nodeKeyOf(node) === nodeKeyOf(exchange.node);
   const input: SessionInput = {
     name: body.Name,
     node,

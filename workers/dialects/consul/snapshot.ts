@@ -15,7 +15,6 @@ import { nodeIdOf } from "./catalog/agent-node.ts";
 import { emptyResponse } from "./encode.ts";
 import { ConsulError, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { DEFAULT_NODE } from "./node-name.ts";
 import { route } from "./route.ts";
 import { serverAddress } from "./status.ts";
 
@@ -72,10 +71,9 @@ async function measure(snapshot: Snapshot): Promise<{ size: number; sum: string 
 
 /** As raft describes a snapshot. */
 function metaOf(exchange: Exchange, revision: number, size: number): Record<string, unknown> {
-  const { namespace, datacenter } = exchange;
   const server = {
     Suffrage: 0,
-    ID: nodeIdOf({ namespace, datacenter }, DEFAULT_NODE),
+    ID: nodeIdOf(exchange, exchange.defaultNode),
     Address: serverAddress(exchange),
   };
   return {

@@ -42,7 +42,7 @@ async function readCatalog(exchange: Exchange): Promise<Catalog> {
   const all = withDefaultNode(exchange, await allNodes(exchange));
   const nodes = new Map(all.map((node) => [nodeKeyOf(node.name), node]));
   const known = Object.fromEntries(nodes);
-  const shown = [consulService(), ...instances].map((instance) => ({
+  const shown = [consulService(exchange), ...instances].map((instance) => ({
     instance,
     node: nodeOf(instance, known, exchange),
   }));

@@ -16,9 +16,9 @@ import {
   serviceNodeEntry,
 } from "../../../../workers/dialects/consul/encode-service.ts";
 
-const PLACE = { namespace: "default", datacenter: "dc1" };
+const PLACE = { namespace: "default", datacenter: "dc1", defaultNode: "holdfast" };
 const instance = (fields: Partial<RegisteredInstance> = {}): RegisteredInstance => ({
-  ...consulService(),
+  ...consulService(PLACE),
   service: "web",
   id: "web-1",
   node: "",
@@ -118,6 +118,10 @@ describe("health entries", () => {
     expect(entry.Node.Node).toBe("holdfast");
     expect(entry.Checks.map(({ CheckID }) => CheckID)).toEqual(["serfHealth"]);
     expect(isPassing(entry)).toBe(true);
+    expect(nodeOf(instance(), {}, { ...PLACE, defaultNode: "Web01" })).toMatchObject({
+      name: "Web01",
+      status: "passing",
+    });
   });
 
   test("out of service elsewhere, it is in maintenance here", () => {

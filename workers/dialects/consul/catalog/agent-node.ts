@@ -8,16 +8,21 @@ import { createHash } from "node:crypto";
 import type { CheckSpec } from "../../../../objects/registry/check-spec.ts";
 import type { NodeSpec } from "../../../../objects/registry/nodes.ts";
 import type { RegisteredInstance, RegisteredNode } from "../../../../objects/model.ts";
-import { DEFAULT_NODE } from "../node-name.ts";
 import { SERVER_PORT } from "../status.ts";
 import { CONSUL_VERSION } from "../version.ts";
 import { nodeKeyOf } from "./service-id.ts";
 
-/** A namespace in a datacenter. */
+/** A namespace in a datacenter, and the node on which instances without one are shown there. */
 export interface Place {
   namespace: string;
   datacenter: string;
+  defaultNode: string;
 }
+
+type WithDefault = Pick<Place, "defaultNode">;
+
+export const isDefaultNode = (node: string, { defaultNode }: WithDefault): boolean =>
+  node === "" || nodeKeyOf(node) === nodeKeyOf(defaultNode);
 
 export const SERF_HEALTH = "serfHealth";
 export const CONSUL_SERVICE = "consul";
@@ -33,7 +38,7 @@ const SERF_CHECK = {
 } as const satisfies CheckSpec;
 
 /** A UUID that is always the same for the same node. */
-export function nodeIdOf({ namespace, datacenter }: Place, node: string): string {
+export function nodeIdOf({ namespace, datacenter }: Omit<Place, "defaultNode">, node: string): string {
   const hash = createHash("sha256")
     .update(`${namespace}\0${datacenter}\0${nodeKeyOf(node)}`)
     .digest("hex");
@@ -41,7 +46,7 @@ export function nodeIdOf({ namespace, datacenter }: Place, node: string): string
 }
 
 /** `address` is where the client was seen; empty when no platform vouches for one. */
-export function agentNodeSpec(place: Place, node: string, address: string): NodeSpec {
+export function agentNodeSpec(place: Omit<Place, "defaultNode">, node: string, address: string): NodeSpec {
   const at = address || LOCAL_ADDRESS;
   const family = at.includes(":") ? "ipv6" : "ipv4";
   return {
@@ -58,13 +63,13 @@ let shown: { of: string; node: RegisteredNode } | undefined;
 
 /** The default node, as it is before anybody registered on it. */
 export function virtualNode(place: Place): RegisteredNode {
-  const of = `${place.namespace}@${place.datacenter}`;
+  const of = `${place.namespace}@${place.datacenter}/${place.defaultNode}`;
   if (shown?.of !== of) shown = { of, node: makeVirtual(place) };
   return shown.node;
 }
 
 function makeVirtual(place: Place): RegisteredNode {
-  const { name, id = "", address, addresses = {}, meta = {} } = agentNodeSpec(place, DEFAULT_NODE, "");
+  const { name, id = "", address, addresses = {}, meta = {} } = agentNodeSpec(place, place.defaultNode, "");
   return {
     name,
     id,
@@ -99,18 +104,19 @@ export function nodeOf(
 ): RegisteredNode {
   const key = nodeKeyOf(node);
   const known = Object.hasOwn(nodes, key) ? nodes[key] : undefined;
-  return known === undefined || isUnregistered(known) ? virtualNode(place) : known;
+  return known === undefined || isUnregistered(known, place) ? virtualNode(place) : known;
 }
 
 /** The default node, known by its instances only. */
-export const isUnregistered = (node: RegisteredNode): boolean => node.implicit && nodeKeyOf(node.name) === DEFAULT_NODE;
+export const isUnregistered = (node: RegisteredNode, place: WithDefault): boolean =>
+  node.implicit && isDefaultNode(node.name, place);
 
 /** Consul's own service, as its servers register it. */
-export function consulService(): RegisteredInstance {
+export function consulService({ defaultNode }: WithDefault): RegisteredInstance {
   return {
     service: CONSUL_SERVICE,
     id: CONSUL_SERVICE,
-    node: DEFAULT_NODE,
+    node: defaultNode,
     address: LOCAL_ADDRESS,
     ports: { default: SERVER_PORT },
     protocol: "tcp",

@@ -9,15 +9,13 @@ import type { Exchange } from "../exchange.ts";
 import { compileFilter } from "../filter/compile.ts";
 import { NODE, NODE_SERVICE, SERVICE_NODE } from "../filter/schemas.ts";
 import { sortNear } from "../near.ts";
-import { DEFAULT_NODE } from "../node-name.ts";
 import { route } from "../route.ts";
 import { answerService, CATALOG, present } from "../service-answer.ts";
 import { hasMeta, nodeMetaOf, selectionOf } from "../service-select.ts";
 import { withCentralConfig } from "./central-config.ts";
-import { CONSUL_SERVICE, consulService, isUnregistered, nodeOf, virtualNode } from "./agent-node.ts";
+import { CONSUL_SERVICE, consulService, isDefaultNode, isUnregistered, nodeOf, virtualNode } from "./agent-node.ts";
 import { ALL_NODES, ALL_SERVICES, meshEndpoints } from "./mesh-endpoints.ts";
 import { instancesFrom, instancesOnNode, nodesFrom, servicesFrom } from "./pages.ts";
-import { isDefaultNode, nodeKeyOf } from "./service-id.ts";
 
 export const catalogReadRoutes = [
   route("/catalog/nodes", { GET: listNodes }),
@@ -30,8 +28,8 @@ export const catalogReadRoutes = [
 
 /** The default node is always there. */
 export function withDefaultNode(exchange: Exchange, nodes: RegisteredNode[]): RegisteredNode[] {
-  const at = nodes.findIndex(({ name }) => nodeKeyOf(name) === DEFAULT_NODE);
-  if (at !== -1 && !isUnregistered(nodes[at]!)) return nodes;
+  const at = nodes.findIndex(({ name }) => isDefaultNode(name, exchange));
+  if (at !== -1 && !isUnregistered(nodes[at]!, exchange)) return nodes;
   return [virtualNode(exchange), ...nodes.filter((_node, index) => index !== at)];
 }
 
@@ -76,7 +74,7 @@ async function pickedServices(exchange: Exchange): Promise<Map<string, string[]>
   exchange.tellConsistency();
   const { instances, nodes } = await instancesFrom(exchange, first);
   const tags = new Map<string, Set<string>>();
-  for (const instance of [consulService(), ...instances]) {
+  for (const instance of [consulService(exchange), ...instances]) {
     const node = nodeOf(instance, nodes, exchange);
     if (!hasMeta(node, wanted) || !isWanted(serviceNodeEntry(instance, node, exchange))) continue;
     const known = tags.get(instance.service) ?? new Set();
@@ -103,15 +101,15 @@ export async function readNode(exchange: Exchange): Promise<NodeOnView | null> {
   if (name === "") throw badRequest("Missing node name");
   const { value: known } = await exchange.read("nodes.get", { name }, [ALL_NODES, ALL_SERVICES]);
   exchange.tellConsistency();
-  const isDefault = isDefaultNode(known?.name ?? name);
+  const isDefault = isDefaultNode(known?.name ?? name, exchange);
   if (known === null && !isDefault) return null;
-  const node = known === null || isUnregistered(known) ? virtualNode(exchange) : known;
+  const node = known === null || isUnregistered(known, exchange) ? virtualNode(exchange) : known;
   if (!exchange.allows("node", "read", node.name)) {
     exchange.tellFiltered();
     return null;
   }
   const on = await instancesOnNode(exchange, node.name, isDefault);
-  const all = isDefault ? [consulService(), ...on] : on;
+  const all = isDefault ? [consulService(exchange), ...on] : on;
   return { node, instances: exchange.visible(all, ({ service }) => exchange.allows("service", "read", service)) };
 }
 

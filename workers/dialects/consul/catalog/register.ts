@@ -17,7 +17,7 @@ import type { Exchange } from "../exchange.ts";
 import { quote } from "../filter/strconv.ts";
 import { multiError } from "../multi-error.ts";
 import { route } from "../route.ts";
-import { agentNodeSpec } from "./agent-node.ts";
+import { agentNodeSpec, isDefaultNode } from "./agent-node.ts";
 import type { CheckExtra } from "./extra.ts";
 import { instancesOnNode } from "./pages.ts";
 import { proxyConfig } from "./proxy.ts";
@@ -30,7 +30,7 @@ import {
   weights,
   wrongWithService,
 } from "./service-definition.ts";
-import { instanceIdOf, isDefaultNode, nodeKeyOf, serviceIdOf } from "./service-id.ts";
+import { instanceIdOf, nodeKeyOf, serviceIdOf } from "./service-id.ts";
 
 export const catalogWriteRoutes = [
   route("/catalog/register", { PUT: register }),
@@ -161,8 +161,8 @@ async function register(exchange: Exchange): Promise<Response> {
   const { known, instances } = await knownOn(to, node, new Set(serviceIds.filter((serviceId) => serviceId !== "")));
   vet(to, body, known, instances, service, checks);
   const steps: RegistryStep[] = [];
-  if (isDefaultNode(node)) steps.push({ type: "node.ensure", node: agentNodeSpec(to, node, "") });
-  const nodeStep = nodeStepOf(body, known);
+  if (isDefaultNode(node, to)) steps.push({ type: "node.ensure", node: agentNodeSpec(to, node, "") });
+  const nodeStep = nodeStepOf(to, body, known);
   if (nodeStep) steps.push(nodeStep);
   if (service) {
     const instance = instanceSpec(service, node, address || (known?.address ?? ""));
@@ -282,12 +282,12 @@ function changesNode(body: Registration, known: RegisteredNode): boolean {
   );
 }
 
-function nodeStepOf(body: Registration, known: RegisteredNode | null): RegistryStep | null {
+function nodeStepOf(exchange: Exchange, body: Registration, known: RegisteredNode | null): RegistryStep | null {
   const { Node: name, ID: id, Address: address, TaggedAddresses: addresses, NodeMeta: meta, Locality: place } = body;
   if (body.SkipNodeUpdate && known && !known.implicit) return null;
   if (address === "") {
     // It is known by its instances, and has their address.
-    if (known || isDefaultNode(name)) return null;
+    if (known || isDefaultNode(name, exchange)) return null;
     throw refused("Must provide address: the node is not registered yet");
   }
   const node = { name, id, address, addresses, meta, locality: { region: place?.Region, zone: place?.Zone } };
@@ -368,7 +368,7 @@ async function deregisterService(exchange: Exchange, node: string, serviceId: st
   const ids = [...new Set([instanceIdOf(serviceId, node), serviceId])];
   const answers = await Promise.all(ids.map((id) => exchange.client.query("nodes.instance", { node, id })));
   let found = answers.flatMap(({ value }) => value);
-  if (found.length === 0 && isDefaultNode(node)) {
+  if (found.length === 0 && isDefaultNode(node, exchange)) {
     // Those that named no node are shown there, too.
     const shown = await instancesOnNode(exchange, node, true);
     found = shown.filter((instance) => instance.node === "" && serviceIdOf(instance) === serviceId);

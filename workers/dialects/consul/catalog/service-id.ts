@@ -1,19 +1,21 @@
 /**
  * Consul's service ids are unique on their node, a registry's instance ids within their service: the one as the other.
  *
- * On the default node they are the same; on any other the node's name is appended, so that two nodes may have a `web`.
+ * On the node that an edge calls its own unless told otherwise they are the same; on any other the node's name is appended,
+ * so that two nodes may have a `web`. What is stored does not depend on what an edge is told when it starts.
  */
 import type { Instance } from "../../../../objects/model.ts";
-import { DEFAULT_NODE } from "../node-name.ts";
 import { consulExtraOf } from "./extra.ts";
+
+const BARE_NODE = "holdfast";
 
 /** Node names are one in any case. */
 export const nodeKeyOf = (node: string): string => node.toLowerCase();
 
-export const isDefaultNode = (node: string): boolean => node === "" || nodeKeyOf(node) === DEFAULT_NODE;
+const hasBareIds = (node: string): boolean => node === "" || nodeKeyOf(node) === BARE_NODE;
 
 export const instanceIdOf = (serviceId: string, node: string): string =>
-  isDefaultNode(node) ? serviceId : `${serviceId}@${nodeKeyOf(node)}`;
+  hasBareIds(node) ? serviceId : `${serviceId}@${nodeKeyOf(node)}`;
 
 /** Instances registered elsewhere go by their own id. */
 export function serviceIdOf(instance: Pick<Instance, "id" | "node" | "extra">): string {
@@ -22,5 +24,5 @@ export function serviceIdOf(instance: Pick<Instance, "id" | "node" | "extra">): 
 
 export function serviceIdFrom(id: string, node: string, isConsuls: boolean): string {
   const suffix = `@${nodeKeyOf(node)}`;
-  return isConsuls && !isDefaultNode(node) && id.endsWith(suffix) ? id.slice(0, -suffix.length) : id;
+  return isConsuls && !hasBareIds(node) && id.endsWith(suffix) ? id.slice(0, -suffix.length) : id;
 }

@@ -17,7 +17,6 @@ import { ConsulError, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { sortNear } from "../near.ts";
 import { emptyView } from "../service-view.ts";
-import { DEFAULT_NODE } from "../node-name.ts";
 import { dnsJson, queryJson, tokenOf } from "./definition.ts";
 
 export async function executeQuery(exchange: Exchange, name: string): Promise<Response> {
@@ -35,11 +34,12 @@ export async function executeQuery(exchange: Exchange, name: string): Promise<Re
     sorted: (instances, { nodes }) =>
       sortNear(exchange, near, instances, (instance) => {
         const spot = spotOf(instance, nodes);
-        return { ...spot, node: spot.node || DEFAULT_NODE };
+        return { ...spot, node: spot.node || exchange.defaultNode };
       }),
     random: Math.random,
   });
-  const place = { namespace: exchange.namespace, datacenter: found.datacenter };
+  const { namespace, defaultNode } = exchange;
+  const place = { namespace, datacenter: found.datacenter, defaultNode };
   exchange.tellIndex(1);
   exchange.tellConsistency();
   if (exchange.query.cached) {
@@ -102,7 +102,7 @@ async function authorizerFor({ env, namespace, datacenter }: Exchange, token: st
 }
 
 function isVisible(exchange: Exchange, by: ConsulAuthorizer, { service, node }: RegisteredInstance): boolean {
-  const visible = by.allows("service", "read", service) && by.allows("node", "read", node || DEFAULT_NODE);
+  const visible = by.allows("service", "read", service) && by.allows("node", "read", node || exchange.defaultNode);
   if (!visible) exchange.tellFiltered();
   return visible;
 }

@@ -6,10 +6,10 @@
 import type { ErrorValue } from "../../../../objects/errors.ts";
 import type { Operation, OperationResult } from "../../../../objects/transactions/transactions.ts";
 import { isStatus } from "../agent-check-definition.ts";
-import { agentNodeSpec } from "../catalog/agent-node.ts";
+import { agentNodeSpec, isDefaultNode } from "../catalog/agent-node.ts";
 import { assertService, checkFields, serviceFields, serviceOf, settled, specOf } from "../catalog/register.ts";
 import { instanceSpec, locality } from "../catalog/service-definition.ts";
-import { instanceIdOf, isDefaultNode } from "../catalog/service-id.ts";
+import { instanceIdOf } from "../catalog/service-id.ts";
 import type { Decoded } from "../decode.ts";
 import { int, map, object, text } from "../decode.ts";
 import { ownedCheckEntry } from "../encode-check.ts";
@@ -121,7 +121,7 @@ export async function planService(
 
 /** The agents' node is there whenever it is needed; any other has to be. */
 const nodeFor = (exchange: Exchange, node: string): Operation[] =>
-  isDefaultNode(node)
+  isDefaultNode(node, exchange)
     ? [{ type: "node.ensure", node: agentNodeSpec(exchange, node, exchange.caller.source) }]
     : [{ type: "node.get", name: node }];
 
@@ -196,7 +196,7 @@ function shownCheck(exchange: Exchange, verb: Verb, { check }: OperationResult):
   if (!check || verb.startsWith("delete")) return [];
   const [resource, name] =
     check.service === "" ? (["node", check.node] as const) : (["service", check.service] as const);
-  return [{ entry: { Check: ownedCheckEntry(check) }, isVisible: exchange.allows(resource, "read", name) }];
+  return [{ entry: { Check: ownedCheckEntry(check, exchange) }, isVisible: exchange.allows(resource, "read", name) }];
 }
 
 const denied = ({ authorizer }: Exchange, resource: "node" | "service", name: string): Refusal => ({
