@@ -45,7 +45,10 @@ export function endUnbound(
   changes: readonly Change[],
   followers: readonly SessionFollower[],
 ): void {
-  const touched = changes.filter(({ space }) => space === nodeSpace.name || space === instanceSpace.name);
+  // What is new has nothing to lose.
+  const touched = changes.filter(
+    ({ space, before }) => before !== null && (space === nodeSpace.name || space === instanceSpace.name),
+  );
   if (touched.length === 0 || sessionsOnNode.under(txn, [], { limit: 1 }).length === 0) return;
   for (const change of touched) {
     for (const [node, check] of suspects(change)) {

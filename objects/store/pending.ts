@@ -21,6 +21,7 @@ const ROW_BYTES = 200;
 
 export class PendingWrites {
   readonly #records = new Map<string, PendingRecord>();
+  readonly #spaces = new Set<Space>();
   readonly #requests = new Set<string>();
   /** Rows in column order. */
   readonly history: SqlValue[][] = [];
@@ -44,12 +45,18 @@ export class PendingWrites {
     return this.#records.size === 0 ? undefined : this.#records.get(changeKey(space, key));
   }
 
+  /** Whether anything of the space is pending: records, or versions that were replaced. */
+  touches(space: Space): boolean {
+    return this.#spaces.has(space);
+  }
+
   hasRequest(requestKey: string): boolean {
     return this.#requests.has(requestKey);
   }
 
   write(space: Space, key: Uint8Array, record: StoredRecord | null): void {
     this.#records.set(changeKey(space, key), { space, key, record });
+    this.#spaces.add(space);
     this.#bytes += ROW_BYTES + (record?.value.length ?? 0);
   }
 

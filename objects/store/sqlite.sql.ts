@@ -32,6 +32,8 @@ export interface SqlDatabase {
   sizeBytes(): number;
 }
 
+type Statements = Pick<SqlDatabase, "all">;
+
 /** Checksum of a stored record: fast, not cryptographic. */
 export type Checksum = (bytes: Uint8Array, seed: number) => number;
 
@@ -74,9 +76,9 @@ const EMPTY_HASH = new Uint8Array(32);
 
 export class SqliteBackend implements Backend {
   /** Sees what is pending: it is written first. */
-  readonly #sql: { all(query: string, ...bindings: SqlValue[]): SqlValue[][] };
+  readonly #sql: Statements;
   /** For what nothing pending can change. */
-  readonly #direct: { all(query: string, ...bindings: SqlValue[]): SqlValue[][] };
+  readonly #direct: Statements;
   readonly #database: SqlDatabase;
   readonly #checksum: Checksum;
   /** Null outside of a batch. */
@@ -139,15 +141,16 @@ export class SqliteBackend implements Backend {
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
     const order = options.reverse ? "DESC" : "ASC";
     const limit = options.limit ?? -1;
+    const sql = this.#reading(space);
     const rows =
       range.to === null
-        ? this.#sql.all(
+        ? sql.all(
             `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? ORDER BY key ${order} LIMIT ?`,
             space,
             range.from,
             limit,
           )
-        : this.#sql.all(
+        : sql.all(
             `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key ${order} LIMIT ?`,
             space,
             range.from,
@@ -164,10 +167,11 @@ export class SqliteBackend implements Backend {
   }
 
   countRange(space: Space, range: KeyRange): number {
+    const sql = this.#reading(space);
     const row =
       range.to === null
-        ? this.#sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ?", space, range.from)[0]
-        : this.#sql.all(
+        ? sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ?", space, range.from)[0]
+        : sql.all(
             "SELECT count(*) FROM records WHERE space = ? AND key >= ? AND key < ?",
             space,
             range.from,
@@ -181,7 +185,7 @@ export class SqliteBackend implements Backend {
     const end = range.to === null ? "" : "AND key < ?3";
     const bindings = range.to === null ? [space, range.from] : [space, range.from, range.to];
     // A deleted key has nothing but history, whose last version ended when it was deleted.
-    const rows = this.#sql.all(
+    const rows = this.#reading(space).all(
       `SELECT max(mod_revision) FROM records WHERE space = ?1 AND key >= ?2 ${end}
        UNION ALL SELECT max(until) FROM history WHERE space = ?1 AND key >= ?2 ${end}`,
       ...bindings,
@@ -259,6 +263,11 @@ export class SqliteBackend implements Backend {
       );
     }
     if (pending.isLarge) this.#flush();
+  }
+
+  /** Where a whole space is read: what is pending of others can wait. */
+  #reading(space: Space): Statements {
+    return this.#pending?.touches(space) ? this.#sql : this.#direct;
   }
 
   #flush(): void {

@@ -8,7 +8,7 @@ import { compareBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Backend, Commit, LogRow, SnapshotCursor, SnapshotPage } from "./backend.ts";
 import { canonicalText } from "./canonical.ts";
-import type { Change, Context, KeyRange, RangeOptions, Reader, Space, StoredRecord, Txn } from "./txn.ts";
+import type { Change, Context, KeyRange, RangeOptions, Reader, Space, StoredRecord } from "./txn.ts";
 import { assertRevision, inRange, OverlayTxn } from "./txn.ts";
 
 /** SHA-256 over the concatenation of the chunks; synchronous, because a commit is one turn. */
