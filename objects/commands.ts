@@ -57,7 +57,7 @@ import {
 } from "./registry/views.ts";
 import type { AccessMatchInput } from "./rules/access.ts";
 import { accessMatching } from "./rules/access.ts";
-import type { DeleteRuleInput, ListRulesInput, PutRuleInput, RuleName } from "./rules/rules.ts";
+import type { DeleteRuleInput, IngressInput, ListRulesInput, PutRuleInput, RuleName } from "./rules/rules.ts";
 import { deleteRule, findRule, ingressesFor, listRules, putRule, rulesAround } from "./rules/rules.ts";
 import type { Document } from "./settings/documents.ts";
 import { findDocument, putDocument } from "./settings/documents.ts";
@@ -263,7 +263,7 @@ export const QUERIES = {
   "rule.get": ({ store }: QueryContext, input: RuleName) => findRule(store, input) ?? null,
   "rule.list": ({ store }: QueryContext, input: ListRulesInput) => listRules(store, input),
   "rule.around": ({ store }: QueryContext, input: { service: string }) => rulesAround(store, input),
-  "rule.ingresses": ({ store }: QueryContext, input: { service: string }) => ingressesFor(store, input),
+  "rule.ingresses": ({ store }: QueryContext, input: IngressInput) => ingressesFor(store, input),
   "rule.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
   "virtualIp.get": ({ store }: QueryContext, input: { service: string }) => findVirtualIp(store, input),
   "authority.get": ({ store }: QueryContext, _input: Record<never, never>) => authorityOf(store),

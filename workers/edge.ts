@@ -208,7 +208,9 @@ async function dns(
     findServicesAt: (...asked) => servicesAt(env, ...asked),
     findStanding: (standing, namespace, datacenter, service) => {
       const client = new NamespaceClient(env, namespace, datacenter);
-      return standing === "mesh" ? meshView(client, service) : ingressView(client, primary(namespace), resolver, service);
+      return standing === "mesh"
+        ? meshView(client, service)
+        : ingressView(client, primary(namespace), resolver, service);
     },
     async findVirtualIp(namespace, datacenter, service) {
       const { value } = await new NamespaceClient(env, namespace, datacenter).query("virtualIp.get", { service });

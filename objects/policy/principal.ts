@@ -11,8 +11,8 @@ import { ANONYMOUS_ACCESSOR, findBySecret, findToken } from "./tokens.ts";
 export interface Principal {
   accessor: string;
   isAnonymous: boolean;
-  /** Valid in this datacenter only. */
-  isLocal: boolean;
+  /** Where alone it is valid; "" = in all datacenters. */
+  datacenter: string;
   expiresAt: number | null;
   statements: Statement[];
 }
@@ -37,9 +37,12 @@ export function resolvePrincipal(
     secretHash === null ? findToken(reader, ANONYMOUS_ACCESSOR, now) : findBySecret(reader, secretHash, now);
   const defaultPolicy = settingsOf(reader).policy.default;
   if (!token) return { principal: null, defaultPolicy };
-  const { accessor, expiresAt, local: isLocal } = token;
+  const { accessor, expiresAt, datacenter } = token;
   const statements = statementsOf(reader, token);
-  return { principal: { accessor, isAnonymous: secretHash === null, isLocal, expiresAt, statements }, defaultPolicy };
+  return {
+    principal: { accessor, isAnonymous: secretHash === null, datacenter, expiresAt, statements },
+    defaultPolicy,
+  };
 }
 
 function statementsOf(reader: Reader, token: Token): Statement[] {

@@ -116,10 +116,17 @@ export function rulesAround(reader: Reader, { service }: { service: string }): S
   return [rules.find("defaults", ANY), rules.find("router", service), ...found].filter((rule) => rule !== undefined);
 }
 
+export interface IngressInput {
+  service: string;
+  /** Whether the mesh reaches the service, where that is known better than here. */
+  meshed?: boolean | undefined;
+}
+
 /** Names of the gateways that let traffic in to a service. `*` in their rules stands for every service in the mesh. */
-export function ingressesFor(reader: Reader, { service }: { service: string }): string[] {
+export function ingressesFor(reader: Reader, { service, meshed }: IngressInput): string[] {
   const rules = new StoredRules(reader);
-  const leading = [...rules.leadingTo(service), ...(isInMesh(reader, service) ? rules.leadingTo(ANY) : [])];
+  const isMeshed = meshed ?? isInMesh(reader, service);
+  const leading = [...rules.leadingTo(service), ...(isMeshed ? rules.leadingTo(ANY) : [])];
   return [...new Set(leading.flatMap(({ kind, name }) => (kind === "ingress" ? [name] : [])))];
 }
 

@@ -2,6 +2,8 @@
  * The datacenters of the installation: which one this edge answers for, which others there are, and where their objects
  * live. Each has objects of its own for every namespace.
  *
+ * The first that is named is the primary one: what the installation has once is kept there, such as tokens and rules.
+ *
  * `HOLDFAST_DATACENTERS=dc1=weur,dc2=enam` names them, with an optional hint of Cloudflare's each. The edge answers for
  * `HOLDFAST_DATACENTER`, which may be one that the list does not name; without it, for the list's first.
  */
@@ -16,6 +18,7 @@ export const DATACENTERS_MAX = 64;
 
 export interface Datacenters {
   own: string;
+  primary: string;
   /** Its own first, the others in the order of the list. */
   names: string[];
   hints: ReadonlyMap<string, DurableObjectLocationHint>;
@@ -47,10 +50,11 @@ export function parseDatacenters(list: string, own: string | undefined): Datacen
   }
   if (listed.length > DATACENTERS_MAX) throw misconfigured(`more than ${DATACENTERS_MAX} are named`);
   const name = own ?? listed[0] ?? DEFAULT;
-  return { own: name, names: [...new Set([name, ...listed])], hints };
+  return { own: name, primary: listed[0] ?? name, names: [...new Set([name, ...listed])], hints };
 }
 
 export const datacenterOf = (env: Bindings): string => datacentersOf(env).own;
+export const primaryOf = (env: Bindings): string => datacentersOf(env).primary;
 
 /** The one that a request asks for; absent or empty = the edge's own. Codes: `not_found`. */
 export function datacenterNamed(env: Bindings, asked: string | null): string {

@@ -29,10 +29,22 @@ export async function wholeMesh(client: NamespaceClient, service: string, first:
   return { instances, nodes: Object.fromEntries(nodes) };
 }
 
-/** The instances of every gateway whose rules name the service. */
-export async function ingressView(client: NamespaceClient, resolver: Resolver, service: string): Promise<ServiceView> {
-  const { value: names, revision } = await client.query("rule.ingresses", { service });
+/**
+ * The instances of every gateway whose rules name the service, or, where it is in the mesh, all services. `primary` has the
+ * rules.
+ */
+export async function ingressView(
+  client: NamespaceClient,
+  primary: NamespaceClient,
+  resolver: Resolver,
+  service: string,
+): Promise<ServiceView> {
   const { namespace, datacenter } = client;
+  const isElsewhere = primary.datacenter !== datacenter;
+  const meshed = isElsewhere
+    ? (await client.query("registry.mesh", { service })).value.instances.length > 0
+    : undefined;
+  const { value: names, revision } = await primary.query("rule.ingresses", { service, meshed });
   const gateways = await Promise.all(names.map((name) => resolver.resolve(namespace, name, { datacenter })));
   return viewFrom(service, revision, {
     instances: gateways.flatMap(({ view }) => view.instances),

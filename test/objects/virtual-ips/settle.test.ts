@@ -185,9 +185,12 @@ test("gateways that let traffic in are known by the rules that name the service,
     });
   put(ingress("gate", "web", "db"));
   put(rule("ingress", "all", { listeners: [{ port: 81, protocol: "tcp", services: [{ service: "*", hosts: [] }] }] }));
-  const gates = (service: string) => world.core.query("rule.ingresses", { service }, world.now);
+  const gates = (service: string, meshed?: boolean) =>
+    world.core.query("rule.ingresses", { service, meshed }, world.now);
   expect(gates("web")).toEqual(["gate"]);
+  expect(gates("web", true)).toEqual(["gate", "all"]);
   world.register("a", { meshFor: "web" });
   expect(gates("web")).toEqual(["gate", "all"]);
+  expect(gates("web", false)).toEqual(["gate"]);
   expect(gates("other")).toEqual([]);
 });

@@ -3,8 +3,8 @@ import { parseDatacenters } from "../../../workers/request/datacenter.ts";
 
 describe("datacenters", () => {
   test("own first, then the list's order; hints where they are given", () => {
-    const { own, names, hints } = parseDatacenters("fra1=weur, iad1=enam ,syd1", "iad1");
-    expect(own).toBe("iad1");
+    const { own, primary, names, hints } = parseDatacenters("fra1=weur, iad1=enam ,syd1", "iad1");
+    expect([own, primary]).toEqual(["iad1", "fra1"]);
     expect(names).toEqual(["iad1", "fra1", "syd1"]);
     expect([...hints]).toEqual([
       ["fra1", "weur"],

@@ -16,7 +16,7 @@ import type { Caller } from "../../../objects/model.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
 import { readBody } from "../../request/body.ts";
 import type { Bindings } from "../../request/bindings.ts";
-import { datacentersOf } from "../../request/datacenter.ts";
+import { datacentersOf, primaryOf } from "../../request/datacenter.ts";
 import { NamespaceClient } from "../../request/namespace-client.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import type { Access, ConsulAuthorizer, Resource } from "./authorizer.ts";
@@ -41,6 +41,9 @@ export interface ExchangeParts {
   datacenter: string;
   /** The agent that the caller takes us for. */
   node: string;
+  /** Where it is read and written; absent = the datacenter. */
+  keptIn?: string;
+  headers?: Headers;
 }
 
 export class Exchange {
@@ -57,7 +60,7 @@ export class Exchange {
   readonly defaultNode: string;
   readonly client: NamespaceClient;
   /** Of the answer, an error included. */
-  readonly headers = new Headers();
+  readonly headers: Headers;
   /** What follows the route's path, where that is a prefix. */
   rest = "";
   #readQuery: ReadQuery | undefined;
@@ -74,7 +77,8 @@ export class Exchange {
     this.datacenter = parts.datacenter;
     this.node = parts.node;
     this.defaultNode = defaultNodeOf(parts.env);
-    this.client = new NamespaceClient(parts.env, parts.namespace, parts.datacenter);
+    this.headers = parts.headers ?? new Headers();
+    this.client = new NamespaceClient(parts.env, parts.namespace, parts.keptIn ?? parts.datacenter);
   }
 
   get method(): string {
@@ -85,8 +89,21 @@ export class Exchange {
   at(datacenter: string): Exchange {
     if (datacenter === "" || datacenter === this.datacenter) return this;
     if (!datacentersOf(this.env).names.includes(datacenter)) throw new ConsulError(500, "No path to datacenter");
-    const { request, path, params, env, resolver, caller, authorizer, namespace, node } = this;
-    return new Exchange({ request, path, params, env, resolver, caller, authorizer, namespace, datacenter, node });
+    return new Exchange({ ...this.#parts(), datacenter });
+  }
+
+  /** The same request about what is kept in the primary datacenter for all of them; its answer's headers are this one's. */
+  get primary(): Exchange {
+    const keptIn = primaryOf(this.env);
+    if (keptIn === this.client.datacenter) return this;
+    const primary = new Exchange({ ...this.#parts(), keptIn, headers: this.headers });
+    primary.rest = this.rest;
+    return primary;
+  }
+
+  #parts(): ExchangeParts {
+    const { request, path, params, env, resolver, caller, authorizer, namespace, datacenter, node } = this;
+    return { request, path, params, env, resolver, caller, authorizer, namespace, datacenter, node };
   }
 
   /** The read's parameters; throws what is wrong with them. */

@@ -30,7 +30,7 @@ async function read(exchange: Exchange): Promise<Response> {
 }
 
 async function exportsOf(exchange: Exchange): Promise<Rule<"exports">["spec"]["services"]> {
-  const { value } = await exchange.client.query("rule.list", { kind: "exports" });
+  const { value } = await exchange.primary.client.query("rule.list", { kind: "exports" });
   return (value.items as Rule<"exports">[]).flatMap(({ spec }) => spec.services);
 }
 

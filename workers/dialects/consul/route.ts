@@ -17,6 +17,15 @@ export interface Route {
 
 export const route = (path: string, methods: Methods): Route => ({ path, methods });
 
+/** Of what is kept in the primary datacenter for all of them, whichever is asked. */
+export function primaryRoute(path: string, methods: Methods): Route {
+  const moved = Object.entries(methods).map(([method, endpoint]): [string, Endpoint] => [
+    method,
+    (exchange) => endpoint(exchange.primary),
+  ]);
+  return route(path, Object.fromEntries(moved));
+}
+
 export class RouteTable {
   readonly #exact = new Map<string, Route>();
   /** Longest first. */

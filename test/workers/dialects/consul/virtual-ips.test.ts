@@ -68,6 +68,23 @@ describe("a service in the mesh", () => {
   });
 });
 
+test("V5: a snapshot brings no addresses into another namespace, and its own back into the same one", async () => {
+  await edge.put("/services/kept/instances/a", { address: "192.0.2.1", port: 80, meshFor: "kept" });
+  const addressIn = async (namespace: string): Promise<string | null> =>
+    (await edge.api("/services/kept", {}, namespace)).json.virtualIp;
+  const own = await addressIn("default");
+  const { text: body } = await edge.api("/snapshot");
+  await edge.api("/restore", { method: "POST", body }, "copy");
+  await edge.until("/status", async () => (await addressIn("copy")) !== null);
+  expect(await addressIn("copy")).toMatch(/^240\./);
+  expect(await addressIn("copy")).not.toBe(own);
+  const [shown] = (await edge.api("/services/kept/instances", {}, "copy")).json.instances;
+  expect(shown.virtualIp).toBe(await addressIn("copy"));
+  await edge.api("/restore?force=true", { method: "POST", body });
+  await edge.until("/status", async () => (await addressIn("default")) !== null);
+  expect(await addressIn("default")).toBe(own);
+});
+
 describe("an operator's addresses", () => {
   test("are shown, moved within the namespace, and refused across", async () => {
     await registerProxy("a");

@@ -36,6 +36,7 @@ async function login(exchange: Exchange): Promise<Response> {
     secret: await seal(secret, accessor, env),
     description: `token created via login${meta}`,
     local: ownExtra(method.extra)["TokenLocality"] !== "global",
+    datacenter: exchange.datacenter,
     expiresAt: method.tokenTtlMs === null ? null : Date.now() + method.tokenTtlMs,
     method: name,
   };

@@ -9,13 +9,12 @@ import type { ErrorCode } from "../../../../objects/errors.ts";
 import type { Extra, Page } from "../../../../objects/policy/records.ts";
 import type { WatchRange } from "../../../../objects/store/store.ts";
 import { forgetAuthorizers } from "../../../request/authorizer.ts";
-import { datacenterOf } from "../../../request/datacenter.ts";
 import type { Decoder } from "../decode.ts";
 import { decodeBody } from "../decode.ts";
 import { badRequest, ConsulError, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Endpoint, Methods, Route } from "../route.ts";
-import { route } from "../route.ts";
+import { primaryRoute } from "../route.ts";
 
 /** A route of the ACL system. In open mode there is none, which clients tell by this text. */
 export function aclRoute(path: string, methods: Methods): Route {
@@ -23,13 +22,10 @@ export function aclRoute(path: string, methods: Methods): Route {
     method,
     (exchange) => {
       if (exchange.env.HOLDFAST_OPEN === "1") throw new ConsulError(401, "ACL support disabled");
-      const own = datacenterOf(exchange.env);
-      if (exchange.datacenter !== own)
-        throw badRequest(`Policies and tokens are kept in datacenter ${JSON.stringify(own)}`);
       return endpoint(exchange);
     },
   ]);
-  return route(path, Object.fromEntries(guarded));
+  return primaryRoute(path, Object.fromEntries(guarded));
 }
 
 /** `what` begins the text of a refusal: `Token decoding failed: …`. */

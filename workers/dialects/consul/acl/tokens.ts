@@ -107,11 +107,16 @@ async function listTokens(exchange: Exchange): Promise<Response> {
     throw refused("can only filter by one of policy, role, serviceName, or methodName at a time");
   }
   const tokens = await readAll(exchange, "token.list", { policy, role, method }, TOKEN_RANGES);
-  const wanted =
-    service === undefined ? tokens : tokens.filter(({ extra }) => isOfService(identitiesOf(extra), service));
+  const wanted = tokens.filter(
+    (token) =>
+      isHere(token, exchange.datacenter) && (service === undefined || isOfService(identitiesOf(token.extra), service)),
+  );
   const shown = await Promise.all(wanted.map(async (token) => tokenOf(token, await shownSecret(exchange, token))));
   return exchange.json(shown);
 }
+
+/** Consul has local tokens in their own datacenter only. */
+const isHere = ({ datacenter }: TokenView, asked: string): boolean => datacenter === "" || datacenter === asked;
 
 function isOfService({ ServiceIdentities = [], TemplatedPolicies = [] }: Identities, service: string): boolean {
   return (
@@ -154,6 +159,7 @@ async function create(exchange: Exchange, given: Given): Promise<Response> {
     accessor,
     secret: await seal(secret, accessor, exchange.env),
     local: given.Local,
+    datacenter: exchange.datacenter,
     expiresAt: expiryOf(given, Date.now()),
   };
   const token = await wording(write(exchange, "token.create", input), {

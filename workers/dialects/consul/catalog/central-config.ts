@@ -44,13 +44,13 @@ const isProxy = (instance: RegisteredInstance): boolean => (consulExtraOf(instan
 
 /** Ordinary services are as they are. */
 export async function withCentralConfig(
-  { client }: Exchange,
+  { primary }: Exchange,
   instances: readonly RegisteredInstance[],
 ): Promise<RegisteredInstance[]> {
   const names = new Set([ANY, ...instances.filter(isProxy).map(settingsName)]);
   const found = await Promise.all(
     [...names].map(async (name) => {
-      const { value: rule } = await client.query("rule.get", { kind: "defaults", name });
+      const { value: rule } = await primary.client.query("rule.get", { kind: "defaults", name });
       return [name, (rule ? contentOf(rule) : {}) as Defaults] as const;
     }),
   );

@@ -102,8 +102,10 @@ async function gatewayServices(exchange: Exchange): Promise<Response> {
 
 async function gatewaysNamed(exchange: Exchange, name: string): Promise<{ rule: StoredRule; all: string[] }[]> {
   const ranges = [rangeOfRules("ingress"), rangeOfRules("egress"), ALL_SERVICES];
-  const { value: ingress } = await exchange.read("rule.get", { kind: "ingress", name }, ranges);
-  const { value: egress } = await exchange.client.query("rule.get", { kind: "egress", name });
+  await exchange.changed(ranges);
+  const { client } = exchange.primary;
+  const { value: ingress } = await client.query("rule.get", { kind: "ingress", name });
+  const { value: egress } = await client.query("rule.get", { kind: "egress", name });
   const rules = [ingress, egress].filter((rule) => rule !== null) as StoredRule[];
   const all = rules.some(hasWildcard) ? await serviceNames(exchange) : [];
   return rules.map((rule) => ({ rule, all }));
@@ -136,7 +138,8 @@ export async function ingressEndpoints(exchange: Exchange, selection: Selection)
   const { rest: service, client } = exchange;
   if (service === "") throw badRequest("Missing service name");
   const ranges = [rangeOfRules("ingress"), ALL_SERVICES];
-  const { value: names } = await exchange.read("rule.ingresses", { service }, ranges);
+  await exchange.changed(ranges);
+  const { value: names } = await exchange.primary.client.query("rule.ingresses", { service });
   exchange.tellConsistency();
   if (!exchange.allows("service", "read", service) || exchange.param("peer") !== "") return [];
   const instances: RegisteredInstance[] = [];

@@ -8,7 +8,7 @@ import { badRequest, ConsulError, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { compileFilter } from "../filter/compile.ts";
 import { SERVICE_DEFAULTS } from "../filter/schemas.ts";
-import { route } from "../route.ts";
+import { primaryRoute } from "../route.ts";
 import { REFUSED } from "./entries/enterprise.ts";
 import { decodeEntry, encodeRule, finishEntry, ruleOf } from "./entry.ts";
 import type { Need } from "./kind.ts";
@@ -16,7 +16,10 @@ import type { AnyKind } from "./kinds.ts";
 import { kindNamed, kindOfRule, ruleNameOf } from "./kinds.ts";
 import { inConsulsWords } from "./refusals.ts";
 
-export const configRoutes = [route("/config", { PUT: apply }), route("/config/", { GET: read, DELETE: remove })];
+export const configRoutes = [
+  primaryRoute("/config", { PUT: apply }),
+  primaryRoute("/config/", { GET: read, DELETE: remove }),
+];
 
 async function apply(exchange: Exchange): Promise<Response> {
   const raw = decodeEntry(parseLoose(await exchange.bytes()));
@@ -130,10 +133,11 @@ export const rangeOfRules = (kind: RuleKind | null): WatchRange => ({
 
 /** All rules of a kind, waiting as the caller asked; the pages after the first are as of a moment later. */
 export async function readRules(exchange: Exchange, kind: RuleKind | null): Promise<StoredRule[]> {
-  const { value: first } = await exchange.read("rule.list", { kind }, [rangeOfRules(kind)]);
+  const { primary } = exchange;
+  const { value: first } = await primary.read("rule.list", { kind }, [rangeOfRules(kind)]);
   const rules = [...first.items];
   for (let { after } = first; after !== null;) {
-    const { value: page } = await exchange.client.query("rule.list", { kind, after });
+    const { value: page } = await primary.client.query("rule.list", { kind, after });
     rules.push(...page.items);
     after = page.after;
   }

@@ -16,7 +16,7 @@ async function authorize(exchange: Exchange): Promise<Response> {
   const source = serviceOf(ClientCertURI);
   exchange.require("service", "write", Target);
   const input = { by: "destination", service: Target } as const;
-  const { value: rules } = await exchange.client.query("rule.access", input);
+  const { value: rules } = await exchange.primary.client.query("rule.access", input);
   const pair = decidingPair(rules, { source, peer: "", destination: Target });
   return exchange.json(pair ? decisionOf(pair) : defaultDecision(exchange));
 }

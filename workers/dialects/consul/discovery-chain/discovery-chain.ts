@@ -30,7 +30,7 @@ async function read(exchange: Exchange): Promise<Response> {
   if (service === "") throw badRequest("Missing chain name");
   const wishes = exchange.method === "POST" ? await wishesOf(exchange) : NO_WISHES;
   exchange.require("service", "read", service);
-  const { value: rules } = await exchange.read("rule.around", { service }, [
+  const { value: rules } = await exchange.primary.read("rule.around", { service }, [
     rangeOfRules(null),
     virtualIpRange(service),
   ]);
@@ -45,7 +45,9 @@ async function read(exchange: Exchange): Promise<Response> {
     connectTimeoutMs: customized.connectTimeout ? wishes.connectTimeoutMs : 0,
   });
   const trustDomain = await trustDomainOf(exchange);
-  const { value: virtualIp } = await exchange.client.query("virtualIp.get", { service });
+  const { value: own } = await exchange.client.query("virtualIp.get", { service });
+  // A name that only rules speak of has it where they are kept; it is the same everywhere.
+  const virtualIp = own ?? (await exchange.primary.client.query("virtualIp.get", { service })).value;
   const input = { graph, rules, trustDomain, virtualIp, customizationHash: isCustomized ? hash : null };
   return exchange.json({ Chain: encodeChain(input) });
 }

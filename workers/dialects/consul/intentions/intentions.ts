@@ -9,7 +9,7 @@ import { refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { compileFilter } from "../filter/compile.ts";
 import { INTENTION } from "../filter/schemas.ts";
-import { route } from "../route.ts";
+import { primaryRoute } from "../route.ts";
 import { intentionBody, parseService, permissionsOf, required } from "./body.ts";
 import { createById, deleteById, getById, updateById } from "./by-id.ts";
 import type { AccessRule } from "./intention.ts";
@@ -17,11 +17,11 @@ import { encodeIntention, intentionsOf, mayRead, sorted, told } from "./intentio
 import { changeSources, newSource, requireWrite } from "./write.ts";
 
 export const intentionRoutes = [
-  route("/connect/intentions", { GET: list, POST: createById }),
-  route("/connect/intentions/match", { GET: match }),
-  route("/connect/intentions/check", { GET: check }),
-  route("/connect/intentions/exact", { GET: getExact, PUT: putExact, DELETE: deleteExact }),
-  route("/connect/intentions/", { GET: getById, PUT: updateById, DELETE: deleteById }),
+  primaryRoute("/connect/intentions", { GET: list, POST: createById }),
+  primaryRoute("/connect/intentions/match", { GET: match }),
+  primaryRoute("/connect/intentions/check", { GET: check }),
+  primaryRoute("/connect/intentions/exact", { GET: getExact, PUT: putExact, DELETE: deleteExact }),
+  primaryRoute("/connect/intentions/", { GET: getById, PUT: updateById, DELETE: deleteById }),
 ];
 
 async function list(exchange: Exchange): Promise<Response> {
