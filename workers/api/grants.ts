@@ -1,14 +1,15 @@
 /** What policies, roles and tokens have in common on the wire: links by name, where they are kept, what a write entails. */
 import { z } from "@hono/zod-openapi";
 import type { CommandInput, CommandName, CommandOutput } from "../../objects/commands.ts";
-import { HoldfastError, invalid } from "../../objects/errors.ts";
+import { HoldfastError } from "../../objects/errors.ts";
 import type { Link, LinkInput } from "../../objects/policy/grants.ts";
 import type { Permission } from "../request/permission.ts";
 import { forgetAuthorizers } from "../request/authorizer.ts";
-import { datacenterOf } from "../request/datacenter.ts";
+import { primaryOf } from "../request/datacenter.ts";
 import type { Answer } from "../request/namespace-client.ts";
-import type { ApiRequest } from "./route.ts";
-import { words } from "./route.ts";
+import { NamespaceClient } from "../request/namespace-client.ts";
+import type { ApiRequest, Route } from "./route.ts";
+import { route, words } from "./route.ts";
 
 type Asked = Pick<ApiRequest<unknown, unknown>, "client" | "env" | "options">;
 
@@ -28,10 +29,19 @@ export const linksOf = (given: readonly string[] = []): LinkInput[] => given.map
 
 export const namesOf = (links: readonly Link[]): string[] => links.map(({ name }) => name);
 
-/** Rights are kept where the edge asks for them. Codes: `invalid_argument`. */
-export function assertHome({ client, env }: Pick<Asked, "client" | "env">): void {
-  const own = datacenterOf(env.platform);
-  if (client.datacenter !== own) throw invalid("datacenter", `policies and tokens are kept in "${own}"`);
+/** An operation on what the installation has once: whichever datacenter is asked, it is kept in the primary one. */
+export function primaryRoute<Q extends z.ZodObject = z.ZodObject, B extends z.ZodType = z.ZodType>(
+  definition: Route<Q, B>,
+): Route {
+  return route<Q, B>({
+    ...definition,
+    handle: (asked) => definition.handle({ ...asked, client: primaryClient(asked) }),
+  });
+}
+
+function primaryClient({ client, env }: Pick<Asked, "client" | "env">): NamespaceClient {
+  const primary = primaryOf(env.platform);
+  return client.datacenter === primary ? client : new NamespaceClient(env.platform, client.namespace, primary);
 }
 
 /** Nothing is decided by older rights once the answer is out. */
@@ -40,9 +50,8 @@ export async function write<N extends CommandName>(
   command: N,
   input: CommandInput<N>,
 ): Promise<Answer<CommandOutput<N>>> {
-  assertHome(asked);
   try {
-    return await asked.client.execute(command, input, asked.options);
+    return await primaryClient(asked).execute(command, input, asked.options);
   } finally {
     forgetAuthorizers(asked.client.namespace);
   }

@@ -2,8 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import type { Policy } from "../../objects/policy/policies.ts";
 import type { Stored } from "../../objects/policy/records.ts";
-import { DELETING, existed, orNull, page, PUTTING, READING, revisions, write } from "./grants.ts";
-import { notFound, REVISION_MAX, route, whole } from "./route.ts";
+import { DELETING, existed, orNull, page, primaryRoute, PUTTING, READING, revisions, write } from "./grants.ts";
+import { notFound, REVISION_MAX, whole } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
 const path = "/policies/{name}";
@@ -16,7 +16,7 @@ const output = summary
   .openapi("Policy");
 
 export const policyRoutes = [
-  route({
+  primaryRoute({
     method: "get",
     path: "/policies",
     tag,
@@ -31,7 +31,7 @@ export const policyRoutes = [
       return { value: { policies, after: value.after }, revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "get",
     path,
     tag,
@@ -44,7 +44,7 @@ export const policyRoutes = [
       return { value: policyOutput(value), revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "put",
     path,
     tag,
@@ -69,7 +69,7 @@ export const policyRoutes = [
       return { value: policyOutput(value), revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "delete",
     path,
     tag,

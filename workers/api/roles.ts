@@ -10,12 +10,13 @@ import {
   namesOf,
   orNull,
   page,
+  primaryRoute,
   PUTTING,
   READING,
   revisions,
   write,
 } from "./grants.ts";
-import { notFound, REVISION_MAX, route, whole } from "./route.ts";
+import { notFound, REVISION_MAX, whole } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
 const path = "/roles/{name}";
@@ -39,7 +40,7 @@ const body = z
   .openapi("RoleInput");
 
 export const roleRoutes = [
-  route({
+  primaryRoute({
     method: "get",
     path: "/roles",
     tag,
@@ -53,7 +54,7 @@ export const roleRoutes = [
       return { value: { roles: value.items.map(summaryOutput), after: value.after }, revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "get",
     path,
     tag,
@@ -66,7 +67,7 @@ export const roleRoutes = [
       return { value: roleOutput(value, value.statements), revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "put",
     path,
     tag,
@@ -87,7 +88,7 @@ export const roleRoutes = [
       return { value: roleOutput(value, statements), revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "delete",
     path,
     tag,

@@ -11,7 +11,19 @@ import type { TokenView } from "../../objects/policy/tokens.ts";
 import { ANONYMOUS_ACCESSOR } from "../../objects/policy/tokens.ts";
 import { open, seal } from "../request/secrets.ts";
 import { isoTime } from "./convert.ts";
-import { DELETING, existed, linksOf, names, namesOf, page, PUTTING, READING, revisions, write } from "./grants.ts";
+import {
+  DELETING,
+  existed,
+  linksOf,
+  names,
+  namesOf,
+  page,
+  primaryRoute,
+  PUTTING,
+  READING,
+  revisions,
+  write,
+} from "./grants.ts";
 import { notFound, route } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
@@ -41,7 +53,7 @@ const grants = {
 };
 
 export const tokenRoutes = [
-  route({
+  primaryRoute({
     method: "get",
     path: "/tokens",
     tag,
@@ -79,6 +91,7 @@ export const tokenRoutes = [
         accessor,
         secret: await seal(newSecret(), accessor, env.platform),
         local: body.local,
+        datacenter: asked.client.datacenter,
         expiresAt: body.ttl === undefined ? null : Date.now() + Math.round(body.ttl * 1000),
       };
       const { value, revision } = await write(asked, "token.create", input);
@@ -87,7 +100,7 @@ export const tokenRoutes = [
       return { value: { secret, ...tokenOutput(value, statements) }, revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "get",
     path: "/tokens/self",
     tag,
@@ -102,7 +115,7 @@ export const tokenRoutes = [
       return { value: { principal, token: tokenOutput(value, value.statements) }, revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "get",
     path,
     tag,
@@ -115,7 +128,7 @@ export const tokenRoutes = [
       return { value: tokenOutput(value, value.statements), revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "put",
     path,
     tag,
@@ -132,7 +145,7 @@ export const tokenRoutes = [
       return { value: tokenOutput(value, statements), revision };
     },
   }),
-  route({
+  primaryRoute({
     method: "delete",
     path,
     tag,

@@ -205,9 +205,9 @@ async function askOnce(path: string, method: string, body: unknown, token: strin
   const type = response.headers.get("content-type") ?? "";
   let text = "";
   if (type.startsWith("text/event-stream")) {
-    // The head, and the first batch.
     const reader: ReadableStreamDefaultReader<Uint8Array> = response.body!.getReader();
-    for (let at = 0; at < 2; at++) text += new TextDecoder().decode((await reader.read()).value);
+    // The first batch.
+    while (!text.includes("\ndata:")) text += new TextDecoder().decode((await reader.read()).value);
     ended.abort();
   } else text = await response.text();
   const code = type === "application/problem+json" ? (JSON.parse(text).code as string) : undefined;

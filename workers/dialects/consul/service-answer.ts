@@ -64,8 +64,7 @@ export async function answerService<T extends object>(exchange: Exchange, form: 
   const { view, cached, isRepeatable } = await readService(exchange, service, also);
   // Everybody who may see everything sees the same; an order by nearness is the caller's own.
   const isShared =
-    exchange.authorizer.isManagement &&
-    !["near", "pretty", "peer", "merge-central-config"].some((name) => params.has(name));
+    seesAll(exchange) && !["near", "pretty", "peer", "merge-central-config"].some((name) => params.has(name));
   const key = selectionKey(form.kind, selection);
   const kept = isShared ? cached?.rendered.get(key) : undefined;
   const body = kept?.body ?? encode(await select(exchange, form, { selection, isWanted, view }), params.has("pretty"));
@@ -77,6 +76,10 @@ export async function answerService<T extends object>(exchange: Exchange, form: 
   }
   return response;
 }
+
+/** Whoever may manage tokens may see nothing else, so that is not asked for. */
+const seesAll = ({ authorizer }: Exchange): boolean =>
+  authorizer.allowsBelow("service", "read", "") && authorizer.allowsBelow("node", "read", "");
 
 /** There are no numbers in it that a double does not hold. */
 function encode(entries: object[], pretty: boolean): Uint8Array<ArrayBuffer> {
