@@ -46,7 +46,7 @@ import { serviceVirtualIpRoutes } from "./service-virtual-ip.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { snapshotRoutes } from "./snapshot.ts";
 import { statusRoutes } from "./status.ts";
-import { uiRoutes } from "./ui.ts";
+import { uiRoutes } from "./ui/ui.ts";
 import { txnRoutes } from "./txn/txn.ts";
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

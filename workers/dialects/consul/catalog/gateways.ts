@@ -3,7 +3,7 @@ import type { RegisteredInstance, RegisteredNode } from "../../../../objects/mod
 import type { StoredRule } from "../../../../objects/rules/model.ts";
 import { ANY } from "../../../../objects/rules/model.ts";
 import { wholeView } from "../../../resolver/namespace-views.ts";
-import { rangeOfRules, readRules } from "../config/config.ts";
+import { knownRules, rangeOfRules } from "../config/config.ts";
 import { contentOf } from "../config/entry.ts";
 import { badRequest } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
@@ -17,7 +17,7 @@ import { servicesFrom } from "./pages.ts";
 
 export const gatewayRoutes = [route("/catalog/gateway-services/", { GET: gatewayServices })];
 
-interface GatewayService {
+export interface GatewayService {
   Gateway: { Name: string };
   Service: { Name: string };
   GatewayKind: "ingress-gateway" | "terminating-gateway";
@@ -92,6 +92,7 @@ async function gatewayServices(exchange: Exchange): Promise<Response> {
   const { rest: name } = exchange;
   if (name === "") throw badRequest("Missing gateway name");
   exchange.require("service", "read", name);
+  await exchange.changed([rangeOfRules("ingress"), rangeOfRules("egress"), ALL_SERVICES]);
   const rules = await gatewaysNamed(exchange, name);
   exchange.tellConsistency();
   const found = rules.flatMap(({ rule, all }) => servicesOf(rule, all));
@@ -100,9 +101,8 @@ async function gatewayServices(exchange: Exchange): Promise<Response> {
   );
 }
 
-async function gatewaysNamed(exchange: Exchange, name: string): Promise<{ rule: StoredRule; all: string[] }[]> {
-  const ranges = [rangeOfRules("ingress"), rangeOfRules("egress"), ALL_SERVICES];
-  await exchange.changed(ranges);
+/** A gateway's rules, with the services that a wildcard in them stands for. */
+export async function gatewaysNamed(exchange: Exchange, name: string): Promise<{ rule: StoredRule; all: string[] }[]> {
   const { client } = exchange.primary;
   const { value: ingress } = await client.query("rule.get", { kind: "ingress", name });
   const { value: egress } = await client.query("rule.get", { kind: "egress", name });
@@ -123,7 +123,7 @@ export async function gatewaysByService(
   exchange: Exchange,
   services: readonly string[],
 ): Promise<Map<string, string[]>> {
-  const rules = [...(await readRules(exchange, "ingress")), ...(await readRules(exchange, "egress"))] as StoredRule[];
+  const rules = [...(await knownRules(exchange, "ingress")), ...(await knownRules(exchange, "egress"))];
   const gateways = new Map<string, string[]>();
   for (const rule of rules) {
     for (const { Service: service } of servicesOf(rule, services)) {

@@ -1,4 +1,5 @@
 /** `/v1/config`: central configuration of services, proxies and the mesh, kept as rules. */
+import type { Page } from "../../../../objects/policy/records.ts";
 import type { RuleKind, StoredRule } from "../../../../objects/rules/model.ts";
 import { ruleSpace } from "../../../../objects/rules/rules.ts";
 import type { WatchRange } from "../../../../objects/store/store.ts";
@@ -131,10 +132,18 @@ export const rangeOfRules = (kind: RuleKind | null): WatchRange => ({
   ...ruleSpace.rangeUnder(kind === null ? [] : [kind]),
 });
 
-/** All rules of a kind, waiting as the caller asked; the pages after the first are as of a moment later. */
-export async function readRules(exchange: Exchange, kind: RuleKind | null): Promise<StoredRule[]> {
-  const { primary } = exchange;
-  const { value: first } = await primary.read("rule.list", { kind }, [rangeOfRules(kind)]);
+/** All rules of a kind, waiting as the caller asked; null = of every kind. */
+export async function readRules({ primary }: Exchange, kind: RuleKind | null): Promise<StoredRule[]> {
+  return rulesFrom(primary, kind, (await primary.read("rule.list", { kind }, [rangeOfRules(kind)])).value);
+}
+
+/** The same as they are now, beside something else that was waited for. */
+export async function knownRules({ primary }: Exchange, kind: RuleKind | null): Promise<StoredRule[]> {
+  return rulesFrom(primary, kind, (await primary.client.query("rule.list", { kind })).value);
+}
+
+/** The pages after the first are as of a moment later. */
+async function rulesFrom(primary: Exchange, kind: RuleKind | null, first: Page<StoredRule>): Promise<StoredRule[]> {
   const rules = [...first.items];
   for (let { after } = first; after !== null;) {
     const { value: page } = await primary.client.query("rule.list", { kind, after });

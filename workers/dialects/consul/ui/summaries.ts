@@ -1,8 +1,8 @@
 /** The catalog as Consul's user interface reads it: summaries, counted from health entries. Source: Consul 1.21, `ui_endpoint.go`. */
-import type { CheckEntry } from "./encode-check.ts";
-import type { HealthEntry } from "./encode-health.ts";
-import type { NodeEntry } from "./encode-node.ts";
-import type { NodeServiceEntry } from "./encode-service.ts";
+import type { CheckEntry } from "../encode-check.ts";
+import type { HealthEntry } from "../encode-health.ts";
+import type { NodeEntry } from "../encode-node.ts";
+import type { NodeServiceEntry } from "../encode-service.ts";
 
 export interface NodeInfo {
   ID: string;
@@ -23,16 +23,19 @@ export interface ServiceSummary {
   Kind?: string;
   Name: string;
   Datacenter: string;
-  Tags: string[];
-  Nodes: string[];
+  Tags: string[] | null;
+  Nodes: string[] | null;
   ExternalSources: string[] | null;
   InstanceCount: number;
   ChecksPassing: number;
   ChecksWarning: number;
   ChecksCritical: number;
-  GatewayConfig: { AssociatedServiceCount?: number };
+  GatewayConfig: { AssociatedServiceCount?: number; Addresses?: string[] };
   TransparentProxy: boolean;
   ConnectNative: boolean;
+}
+
+export interface ServiceListing extends ServiceSummary {
   ConnectedWithProxy: boolean;
   ConnectedWithGateway: boolean;
 }
@@ -65,11 +68,8 @@ const newTally = (): Tally => ({
   isTransparent: undefined,
 });
 
-/** `linked` counts the services behind each gateway; `gateways` are those of each service. */
-export function serviceSummaries(
-  entries: readonly HealthEntry[],
-  gateways: ReadonlyMap<string, readonly string[]>,
-): ServiceSummary[] {
+/** By service; a proxy counts for the one it stands before, too. */
+function tallied(entries: readonly HealthEntry[]): [name: string, tally: Tally][] {
   const tallies = new Map<string, Tally>();
   const tallyOf = (name: string): Tally => {
     let tally = tallies.get(name);
@@ -96,42 +96,53 @@ export function serviceSummaries(
     }
     for (const check of checks) for (const to of counted) to.checks.set(`${node.Node}\0${check.CheckID}`, check.Status);
   }
-  const linked = new Map<string, number>();
-  for (const names of gateways.values()) for (const name of names) linked.set(name, (linked.get(name) ?? 0) + 1);
-  return [...tallies]
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, tally]) => {
-      const behind = gateways.get(name) ?? [];
-      return summary(name, tally, {
-        hasGateway: tally.instances > 0 && behind.some((gateway) => tallies.has(gateway)),
-        linked: linked.get(name) ?? 0,
-      });
-    });
+  return [...tallies].toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
-function summary(
-  name: string,
-  tally: Tally,
-  { hasGateway, linked }: { hasGateway: boolean; linked: number },
-): ServiceSummary {
+export const summarize = (entries: readonly HealthEntry[]): ServiceSummary[] =>
+  tallied(entries).map(([name, tally]) => summary(name, tally));
+
+/** Of a name that nothing is registered under. */
+export const emptySummary = (name: string): ServiceSummary => summary(name, newTally());
+
+/** `gateways` are those of each service. */
+export function serviceListings(
+  entries: readonly HealthEntry[],
+  gateways: ReadonlyMap<string, readonly string[]>,
+): ServiceListing[] {
+  const linked = new Map<string, number>();
+  for (const names of gateways.values()) for (const name of names) linked.set(name, (linked.get(name) ?? 0) + 1);
+  const tallies = tallied(entries);
+  const isThere = new Set(tallies.map(([name]) => name));
+  return tallies.map(([name, tally]) => {
+    const count = linked.get(name) ?? 0;
+    return {
+      ...summary(name, tally),
+      GatewayConfig: count > 0 ? { AssociatedServiceCount: count } : {},
+      ConnectedWithProxy: tally.hasProxy,
+      ConnectedWithGateway: tally.instances > 0 && (gateways.get(name) ?? []).some((gateway) => isThere.has(gateway)),
+    };
+  });
+}
+
+function summary(name: string, tally: Tally): ServiceSummary {
   const statuses = [...tally.checks.values()];
   const count = (status: string): number => statuses.filter((of) => of === status).length;
+  const listed = (names: Set<string>): string[] | null => (names.size > 0 ? [...names].toSorted() : null);
   return {
     ...(tally.kind !== "" && { Kind: tally.kind }),
     Name: name,
     Datacenter: tally.datacenter,
-    Tags: [...tally.tags].toSorted(),
-    Nodes: [...tally.nodes].toSorted(),
+    Tags: listed(tally.tags),
+    Nodes: listed(tally.nodes),
     ExternalSources: tally.sources.size > 0 ? [...tally.sources] : null,
     InstanceCount: tally.instances,
     ChecksPassing: count("passing"),
     ChecksWarning: count("warning"),
     ChecksCritical: count("critical"),
-    GatewayConfig: linked > 0 ? { AssociatedServiceCount: linked } : {},
+    GatewayConfig: {},
     TransparentProxy: tally.isTransparent ?? false,
     ConnectNative: tally.isNative,
-    ConnectedWithProxy: tally.hasProxy,
-    ConnectedWithGateway: hasGateway,
   };
 }
 
