@@ -152,3 +152,40 @@ describe("the user interface", () => {
     expect(json.Checks).toContainEqual({ Name: "Serf Health Status", Total: 1, Passing: 1, Warning: 0, Critical: 0 });
   });
 });
+
+test("a change of the catalog alone wakes who waits for the list of services", async () => {
+  const index = (await get("/internal/ui/services")).headers.get("x-consul-index");
+  const waiting = get(`/internal/ui/services?index=${index}&wait=10m`);
+  await put("/agent/service/register", { Name: "late", Port: 1 });
+  expect((await waiting).json.map(({ Name }: { Name: string }) => Name)).toContain("late");
+});
+
+test("?merge-central-config tells upstreams what central configuration says of them", async () => {
+  await put("/config", { Kind: "service-defaults", Name: "db", Protocol: "http2" });
+  await put("/config", {
+    Kind: "service-defaults",
+    Name: "front",
+    UpstreamConfig: { Defaults: { ConnectTimeoutMs: 50 }, Overrides: [{ Name: "db", Limits: { MaxConnections: 3 } }] },
+  });
+  await put("/agent/service/register", {
+    Name: "front",
+    Port: 80,
+    Connect: { SidecarService: { Proxy: { Upstreams: [{ DestinationName: "db", LocalBindPort: 9191 }] } } },
+  });
+  const [plain, merged] = await Promise.all(
+    ["", "?merge-central-config"].map(
+      async (query) => (await get(`/health/connect/front${query}`)).json[0].Service.Proxy.Upstreams,
+    ),
+  );
+  expect(plain).toEqual([
+    { DestinationType: "service", DestinationName: "db", Datacenter: "", LocalBindPort: 9191, MeshGateway: {} },
+  ]);
+  expect(merged).toEqual([
+    {
+      ...plain[0],
+      Config: { protocol: "http2", connect_timeout_ms: 50, limits: { MaxConnections: 3 } },
+      // Of all proxies.
+      MeshGateway: { Mode: "local" },
+    },
+  ]);
+});

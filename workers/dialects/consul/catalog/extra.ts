@@ -21,6 +21,8 @@ export interface ServiceExtra {
 
 export interface Upstream {
   DestinationType?: string;
+  DestinationNamespace?: string;
+  DestinationPartition?: string;
   DestinationPeer?: string;
   DestinationName: string;
   Datacenter?: string;
@@ -30,6 +32,8 @@ export interface Upstream {
   LocalBindSocketMode?: string;
   Config?: Record<string, unknown>;
   MeshGateway?: { Mode?: string };
+  /** Nobody registered it: config entries speak of it. */
+  CentrallyConfigured?: boolean;
 }
 
 export interface ProxyConfig {
@@ -39,6 +43,7 @@ export interface ProxyConfig {
   LocalServicePort?: number;
   LocalServiceSocketPath?: string;
   Mode?: string;
+  MutualTLSMode?: string;
   Config?: Record<string, unknown>;
   Upstreams?: Upstream[];
   MeshGateway?: { Mode?: string };
