@@ -158,6 +158,40 @@ export interface KeyValueItem {
   version?: number;
 }
 
+export interface StatementInput {
+  effect?: "allow" | "deny" | "stop";
+  verbs: string[];
+  kind: string;
+  match?: "exact" | "prefix" | "range";
+  name?: string;
+  [field: string]: unknown;
+}
+
+export interface PolicySummary {
+  name: string;
+  description: string;
+  modRevision: number;
+}
+
+export interface TokenSummary {
+  accessor: string;
+  description: string;
+  /** By name, as roles are. */
+  policies: string[];
+  roles: string[];
+  /** ISO 8601. */
+  expiresAt: string | null;
+}
+
+export interface TokenInput {
+  description?: string;
+  policies?: string[];
+  roles?: string[];
+  statements?: StatementInput[];
+  /** Seconds. */
+  ttl?: number;
+}
+
 type Query = Record<string, string | number | boolean | undefined>;
 
 interface RequestOptions {
@@ -307,6 +341,48 @@ export class HoldfastClient {
   ): Promise<Answer<unknown>> {
     const headers = { "content-type": "application/x-ndjson" };
     return this.#json("POST", "/restore", { query, headers, body, signal, isStream: true });
+  }
+
+  policies(): AsyncGenerator<PolicySummary> {
+    return this.#pages("/policies", "policies");
+  }
+
+  policy(name: string): Promise<Answer<PolicySummary & { statements: StatementInput[] }>> {
+    return this.#json("GET", `/policies/${segment(name)}`);
+  }
+
+  putPolicy(
+    name: string,
+    policy: { description?: string; statements: StatementInput[] },
+  ): Promise<Answer<PolicySummary>> {
+    return this.#json("PUT", `/policies/${segment(name)}`, { body: JSON.stringify(policy) });
+  }
+
+  deletePolicy(name: string): Promise<Answer<unknown>> {
+    return this.#json("DELETE", `/policies/${segment(name)}`);
+  }
+
+  tokens(): AsyncGenerator<TokenSummary> {
+    return this.#pages("/tokens", "tokens");
+  }
+
+  /** The only answer with the secret. */
+  createToken(token: TokenInput): Promise<Answer<TokenSummary & { secret: string }>> {
+    return this.#json("POST", "/tokens", { body: JSON.stringify(token) });
+  }
+
+  deleteToken(accessor: string): Promise<Answer<unknown>> {
+    return this.#json("DELETE", `/tokens/${segment(accessor)}`);
+  }
+
+  /** All of a list, page by page. */
+  async *#pages<T>(path: string, member: string): AsyncGenerator<T> {
+    let after: string | undefined;
+    do {
+      const { value } = await this.#json<Record<string, unknown>>("GET", path, { query: { after } });
+      yield* value[member] as T[];
+      after = (value["after"] as string | null) ?? undefined;
+    } while (after !== undefined);
   }
 
   status(): Promise<Answer<Record<string, unknown>>> {

@@ -6,6 +6,7 @@ import { addServeOptions, serveOptions } from "../serve/options.ts";
 import { ApiError } from "./client.ts";
 import { addKvCommands } from "./commands/kv.ts";
 import { addNodesCommand } from "./commands/nodes.ts";
+import { addPolicyCommands, addTokenCommands } from "./commands/policy.ts";
 import { addRegisterCommands } from "./commands/register.ts";
 import { addResolveCommands } from "./commands/resolve.ts";
 import { addSnapshotCommands } from "./commands/snapshot.ts";
@@ -66,6 +67,8 @@ function createProgram(context: CommandContext): Command {
   addNodesCommand(program, context);
   addKvCommands(program, context);
   addWatchCommand(program, context);
+  addPolicyCommands(program, context);
+  addTokenCommands(program, context);
   addSnapshotCommands(program, context);
   addStatusCommand(program, context);
   return program;
