@@ -22,6 +22,8 @@ export interface Resolution {
   principal: Principal | null;
   /** What holds where no statement matches. */
   defaultPolicy: DefaultPolicy;
+  /** Reading keys as a range takes the right to list them. Absent = no. */
+  keyList?: boolean;
 }
 
 /** Of one principal; more would not go over RPC, and none of a part would be safe. */
@@ -35,13 +37,14 @@ export function resolvePrincipal(
 ): Resolution {
   const token =
     secretHash === null ? findToken(reader, ANONYMOUS_ACCESSOR, now) : findBySecret(reader, secretHash, now);
-  const defaultPolicy = settingsOf(reader).policy.default;
-  if (!token) return { principal: null, defaultPolicy };
+  const { default: defaultPolicy, keyList } = settingsOf(reader).policy;
+  if (!token) return { principal: null, defaultPolicy, keyList };
   const { accessor, expiresAt, datacenter } = token;
   const statements = statementsOf(reader, token);
   return {
     principal: { accessor, isAnonymous: secretHash === null, datacenter, expiresAt, statements },
     defaultPolicy,
+    keyList,
   };
 }
 

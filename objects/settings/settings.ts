@@ -13,15 +13,19 @@ export interface NamespaceSettings {
   history: { revisions: number; ms: number };
   /** Audit entries kept: at most so many, at most so long. */
   audit: { entries: number; ms: number };
-  /** What a caller may do where no statement of its policies matches. */
-  policy: { default: DefaultPolicy };
+  policy: {
+    /** What a caller may do where no statement of its policies matches. */
+    default: DefaultPolicy;
+    /** Reading keys as a range takes the right to list them, not only that to read each. */
+    keyList: boolean;
+  };
 }
 
 const DEFAULTS: NamespaceSettings = {
   selfPreservation: PRESERVATION_DEFAULTS,
   history: { revisions: 100_000, ms: 3_600_000 },
   audit: { entries: 1_000_000, ms: 30 * 86_400_000 },
-  policy: { default: "deny" },
+  policy: { default: "deny", keyList: false },
 };
 
 export type SettingsPatch = { [group in keyof NamespaceSettings]?: Partial<NamespaceSettings[group]> | undefined };
@@ -46,6 +50,7 @@ export function updateSettings(txn: Txn, _context: Context, patch: SettingsPatch
   assertWhole("audit.entries", audit.entries, 1000, 100_000_000);
   assertWhole("audit.ms", audit.ms, 60_000, 3650 * 86_400_000);
   if (policy.default !== "allow" && policy.default !== "deny") throw invalid("policy.default", "must be allow or deny");
+  if (typeof policy.keyList !== "boolean") throw invalid("policy.keyList", "must be true or false");
   settingsSpace.put(txn, [KEY], settings);
   return settings;
 }

@@ -327,6 +327,7 @@ export const settings = z.strictObject({
   policy: z
     .strictObject({
       default: z.enum(["allow", "deny"]).describe("What holds where no policy of a caller says anything"),
+      keyList: z.boolean().describe("Reading keys as a range takes the right to list them, not only that to read each"),
     })
     .partial()
     .optional(),

@@ -29,12 +29,21 @@ export class Authorizer {
   /** Null: the root token, or open mode. */
   readonly accessor: string | null;
   readonly defaultPolicy: DefaultPolicy;
+  /** Reading keys as a range takes the right to list them, not only that to read each. */
+  readonly guardsKeyLists: boolean;
   readonly #policy: CompiledPolicy;
 
-  constructor(principal: string, accessor: string | null, policy: CompiledPolicy, defaultPolicy: DefaultPolicy) {
+  constructor(
+    principal: string,
+    accessor: string | null,
+    policy: CompiledPolicy,
+    defaultPolicy: DefaultPolicy,
+    guardsKeyLists = false,
+  ) {
     this.principal = principal;
     this.accessor = accessor;
     this.defaultPolicy = defaultPolicy;
+    this.guardsKeyLists = guardsKeyLists;
     this.#policy = policy;
   }
 
@@ -50,7 +59,9 @@ export class Authorizer {
 
   /** Every name in the range. */
   covers(verb: Verb, kind: Kind, { from, to }: KeyRange): boolean {
-    return this.#policy.covers(verb, kind, { from: toBinaryString(from), to: to && toBinaryString(to) });
+    const range = { from: toBinaryString(from), to: to && toBinaryString(to) };
+    const isList = this.guardsKeyLists && verb === "read" && kind === "kv";
+    return this.#policy.covers(verb, kind, range) && (!isList || this.#policy.covers("list", kind, range));
   }
 
   /** Some name. */
@@ -223,12 +234,12 @@ async function read(secretHash: string | null, env: Bindings, namespace: string)
 }
 
 /** As of when it was asked for. */
-function entryOf({ principal, defaultPolicy }: Resolution, readAt: number): Kept | null {
+function entryOf({ principal, defaultPolicy, keyList }: Resolution, readAt: number): Kept | null {
   if (!principal) return null;
   const { accessor, isAnonymous, datacenter, expiresAt, statements } = principal;
   const policy = new CompiledPolicy(statements, defaultPolicy);
   const name = isAnonymous ? "anonymous" : `token:${accessor}`;
-  const authorizer = new Authorizer(name, accessor, policy, defaultPolicy);
+  const authorizer = new Authorizer(name, accessor, policy, defaultPolicy, keyList);
   return { authorizer, expiresAt, datacenter, readAt, statements: statements.length };
 }
 

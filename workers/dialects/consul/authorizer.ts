@@ -24,6 +24,8 @@ export interface ConsulAuthorizer {
   /** May do everything, see tokens, and take snapshots. */
   readonly isManagement: boolean;
   readonly defaultPolicy: "allow" | "deny";
+  /** Listing keys takes the level `list` on what they begin with (`acl.enable_key_list_policy`). */
+  readonly guardsKeyLists: boolean;
   allows(resource: Resource, access: Access, name: string): boolean;
   /** Everything whose name begins so. */
   allowsBelow(resource: Resource, access: Access, prefix: string): boolean;

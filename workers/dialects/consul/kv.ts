@@ -16,10 +16,12 @@ import { route } from "./route.ts";
 
 export const kvRoutes = [route("/kv/", { GET: get, PUT: put, DELETE: remove })];
 
-function get(exchange: Exchange): Promise<Response> {
-  if (exchange.params.has("keys")) return listKeys(exchange);
-  if (exchange.params.has("recurse")) return listPairs(exchange);
-  return getOne(exchange);
+async function get(exchange: Exchange): Promise<Response> {
+  const { params, authorizer } = exchange;
+  const isKeys = params.has("keys");
+  if (!isKeys && !params.has("recurse")) return getOne(exchange);
+  if (authorizer.guardsKeyLists) exchange.require("key", "list", exchange.rest);
+  return isKeys ? listKeys(exchange) : listPairs(exchange);
 }
 
 async function getOne(exchange: Exchange): Promise<Response> {

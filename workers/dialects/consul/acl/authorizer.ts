@@ -52,6 +52,10 @@ export class PolicyAuthorizer implements ConsulAuthorizer {
     return this.#authorizer.defaultPolicy;
   }
 
+  get guardsKeyLists(): boolean {
+    return this.#authorizer.guardsKeyLists;
+  }
+
   /** As Consul's messages name the caller; empty for the root token, which has none. */
   get accessor(): string {
     return this.#authorizer.accessor ?? "";

@@ -359,6 +359,34 @@ describe("rights", () => {
     expect(wrong).toMatchObject({ status: 400, json: { field: "policy.default" } });
   });
 
+  test("listing keys is a right of its own where the namespace says so, natively as well", async () => {
+    const team = (path: string, asked: Asked = {}) => edge.ask(`/ns/listing${path}`, asked);
+    await team("/v1/kv/app/a", { method: "PUT", body: "1" });
+    const rules = 'key_prefix "app/" { policy = "read" } key_prefix "app/open/" { policy = "list" }';
+    await team("/v1/acl/policy", { method: "PUT", body: { Name: "reader", Rules: rules } });
+    const made = await team("/v1/acl/token", { method: "PUT", body: { Policies: [{ Name: "reader" }] } });
+    const { SecretID, AccessorID } = made.json;
+    const native = "/api/v1/namespaces/listing/kv/app%2F?prefix=true";
+    const statuses = async (paths: string[]) =>
+      Promise.all(paths.map(async (path) => (await edge.ask(path, as(SecretID))).status));
+    const lists = ["/ns/listing/v1/kv/app/?recurse", "/ns/listing/v1/kv/app/?keys", native];
+    expect(await statuses(lists)).toEqual([200, 200, 200]);
+    expect(
+      (await edge.api("/settings", { method: "PATCH", body: { policy: { keyList: true } } }, "listing")).json,
+    ).toMatchObject({ policy: { default: "deny", keyList: true } });
+    expect(await statuses(lists)).toEqual([403, 403, 403]);
+    expect((await team("/v1/kv/app/?recurse", as(SecretID))).text).toBe(
+      `Permission denied: token with AccessorID '${AccessorID}' lacks permission 'key:list' on "app/"`,
+    );
+    // One by one they are read as before, and so is what may be listed.
+    expect((await team("/v1/kv/app/a?raw", as(SecretID))).text).toBe("1");
+    await team("/v1/kv/app/open/b", { method: "PUT", body: "2" });
+    expect((await team("/v1/kv/app/open/?keys", as(SecretID))).json).toEqual(["app/open/b"]);
+    expect((await team("/v1/kv/app/?keys")).json).toEqual(["app/a", "app/open/b"]);
+    const wrong = await edge.api("/settings", { method: "PATCH", body: { policy: { keyList: "yes" } } }, "listing");
+    expect(wrong.status).toBe(400);
+  });
+
   test.each([
     [{ ServiceIdentities: [{ ServiceName: "" }] }, "Service identity is missing the service name field on this token"],
     [

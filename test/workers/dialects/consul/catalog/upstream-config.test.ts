@@ -36,13 +36,14 @@ test("a protocol: from what holds for all, what is called, the caller's defaults
 });
 
 test("a mesh gateway: from what holds for all up to the upstream itself, and never among the free settings", () => {
-  const [none, local, remote] = ["none", "local", "remote"].map((Mode) => ({ MeshGateway: { Mode } }));
+  const mode = (Mode: string) => ({ MeshGateway: { Mode } });
+  const [none, local, remote] = [mode("none"), mode("local"), mode("remote")];
   const upstreams = { Upstreams: [upstream()] };
   expect(gatewayOf({ global: { Config: { mesh_gateway: { mode: "local" } } } })).toEqual({ Mode: "local" });
   expect(gatewayOf({ global: none })).toEqual({ Mode: "none" });
   expect(gatewayOf({ global: none, service: local })).toEqual({ Mode: "local" });
-  expect(gatewayOf({ service: { ...local, ...Defaults(remote!) } })).toEqual({ Mode: "remote" });
-  expect(gatewayOf({ service: Defaults(remote!), own: { ...none, ...upstreams } })).toEqual({ Mode: "none" });
+  expect(gatewayOf({ service: { ...local, ...Defaults(remote) } })).toEqual({ Mode: "remote" });
+  expect(gatewayOf({ service: Defaults(remote), own: { ...none, ...upstreams } })).toEqual({ Mode: "none" });
   const overrides = { UpstreamConfig: { Overrides: [{ Name: "db", ...remote }] } };
   expect(gatewayOf({ service: overrides, own: { ...none, ...upstreams } })).toEqual({ Mode: "remote" });
   expect(gatewayOf({ service: overrides, own: { Upstreams: [upstream(local)] } })).toEqual({ Mode: "local" });
