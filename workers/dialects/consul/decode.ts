@@ -6,9 +6,11 @@
  * Source: encoding/json, and Consul's `decodeBody` (DisallowUnknownFields).
  */
 import { parseJson as parseWithinLimits } from "../../request/body.ts";
+import { utf8 } from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
 import { parseDuration } from "./durations.ts";
 import { badRequest } from "./errors.ts";
+import { firstValue } from "./json-syntax.ts";
 
 export interface Decoder<T> {
   decode(value: unknown, path: string): T;
@@ -35,13 +37,21 @@ export function parseBody(bytes: Uint8Array): unknown {
     throw failed("invalid UTF-8");
   }
   try {
-    // Within limits of depth and number first; then again for what doubles cannot hold.
-    const value = parseWithinLimits(source);
-    return LONG_NUMBER.test(source) ? JSON.parse(source, keepLarge) : value;
+    return parseText(source);
   } catch (error) {
-    if (error instanceof HoldfastError) throw failed(error.message.replace(/^body: /, ""));
-    throw error;
+    if (!(error instanceof HoldfastError)) throw error;
+    const first = firstValue(source);
+    if ("fault" in first) throw failed(first.fault);
+    if (/^[ \t\r\n]*$/.test(source.slice(first.end))) throw failed(error.message.replace(/^body: /, ""));
+    // Go reads one value, whatever comes after it.
+    return parseBody(utf8(source.slice(0, first.end)));
   }
+}
+
+/** Within limits of depth and number first; then again for what doubles cannot hold. */
+function parseText(source: string): unknown {
+  const value = parseWithinLimits(source);
+  return LONG_NUMBER.test(source) ? JSON.parse(source, keepLarge) : value;
 }
 
 const LONG_NUMBER = /\d{16}/;

@@ -263,7 +263,8 @@ describe("what is wrong with a registration", () => {
       { Name: "a", Kind: "mesh-gateway" },
       "Validation failed: 1 error occurred:\n\t* Port must be non-zero for a mesh-gateway\n\n",
     ],
-    ["{", "Request decode failed: is not JSON: Expected property name or '}' in JSON at position 1 (line 1 column 2)"],
+    ["{", "Request decode failed: unexpected EOF"],
+    ["{b}", "Request decode failed: invalid character 'b' looking for beginning of object key string"],
     ["", "Request decode failed: EOF"],
   ])("%j", async (body, text) => {
     expect(await put("/agent/service/register", body)).toMatchObject({ status: 400, text });
