@@ -79,8 +79,8 @@ function resolvedBefore(request: Request, env: Bindings, context: ExecutionConte
   const rendered = renderedBefore(env, context, asked[2]!, asked[3]!, asked[4] ?? "");
   // A host that names a service is the gateway's, whatever its path looks like.
   if (!rendered || asked[1]!.endsWith(domainOf(env))) return null;
-  const isAllowed = identifyKept(request, env, asked[2]!)?.allows("read", "service", asked[3]!) ?? false;
-  return isAllowed ? new Response(rendered.body, rendered) : null;
+  const kept = identifyKept(request, bearerOf(request.headers), env, asked[2]!);
+  return kept?.allows("read", "service", asked[3]!) ? new Response(rendered.body, rendered) : null;
 }
 
 /** Under overload refusing has to cost next to nothing: it comes before anything else, with an answer made once. */
@@ -170,7 +170,7 @@ async function gateway(
   target: RouteTarget,
 ): Promise<Response> {
   const { namespace, service } = target;
-  const kept = identifyKept(request, env, namespace);
+  const kept = identifyKept(request, bearerOf(request.headers), env, namespace);
   if (!kept?.allows("read", "service", service)) {
     await assertMayRead(request, env, service, { namespace, dialect: "gateway" });
   }

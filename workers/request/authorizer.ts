@@ -146,19 +146,31 @@ export async function authorizerOf(
 }
 
 /**
- * The caller, for the edge's own datacenter, if that is known here without asking; null = it takes the ordinary way.
- * Codes: `permission_denied` in open mode.
+ * The caller, for the edge's own datacenter, if that is known here without asking; null = it takes the ordinary way, also to
+ * be refused.
  */
-export function identifyKept(request: Request, env: Bindings, namespace: string): Authorizer | null {
-  if (env.HOLDFAST_OPEN === "1") {
-    assertLocalBrowser(request, env);
-    return OPEN;
-  }
-  const token = bearerOf(request.headers);
-  if (token !== null && sameSecret(token, rootTokenOf(env))) return ROOT;
+export function identifyKept(
+  request: Request,
+  token: string | null,
+  env: Bindings,
+  namespace: string,
+): Authorizer | null {
+  if (env.HOLDFAST_OPEN === "1") return isLocalBrowser(request, env) ? OPEN : null;
+  const root = env.HOLDFAST_ROOT_TOKEN;
+  if (!root) return null;
+  if (token !== null && sameSecret(token, root)) return ROOT;
   const found = kept.get(keyOf(namespace, token === null ? null : hashOf(token)));
   const nowAt = Date.now();
   return found && nowAt - found.readAt < FRESH_MS && isValid(found, datacenterOf(env), nowAt) ? found.authorizer : null;
+}
+
+function isLocalBrowser(request: Request, env: Bindings): boolean {
+  try {
+    assertLocalBrowser(request, env);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const isValid = ({ expiresAt, datacenter }: Kept, asked: string, nowAt: number): boolean =>

@@ -1,29 +1,14 @@
 /**
- * Who asks: the holder of the root token, or anybody in open development mode.
+ * What a request says of who asks: its token, its address, its origin. Who that is, and what they may do, is `authorizer.ts`.
  *
  * Closed by default: a deployment without a root token answers nothing. Open mode is for one machine only, so it refuses
  * what a web page in the same browser could send: foreign hosts (DNS rebinding) and foreign origins.
  */
 import { timingSafeEqual } from "node:crypto";
 import { HoldfastError } from "../../objects/errors.ts";
-import type { Caller } from "../../objects/model.ts";
 import type { Bindings } from "./bindings.ts";
 
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
-
-/** Codes: `unauthenticated`, `permission_denied`, `unavailable` (not set up yet). */
-export function callerOf(request: Request, env: Bindings, dialect: string): Caller {
-  const source = sourceOf(request, env);
-  if (env.HOLDFAST_OPEN === "1") {
-    assertLocalBrowser(request, env);
-    return { principal: "anonymous", source, dialect };
-  }
-  const root = rootTokenOf(env);
-  const token = tokenOf(request.headers);
-  if (token === null) throw new HoldfastError("unauthenticated", "no token: send it as `Authorization: Bearer TOKEN`");
-  if (!sameSecret(token, root)) throw new HoldfastError("unauthenticated", "the token is not known");
-  return { principal: "root", source, dialect };
-}
 
 /** Codes: `unavailable` (not set up yet). */
 export function rootTokenOf(env: Bindings): string {

@@ -38,6 +38,14 @@ async function tokenFor(statements: object[], namespace = "default"): Promise<{ 
 const secretFor = async (...statements: object[]): Promise<string> => (await tokenFor(statements)).secret;
 const read = (kind: string, name: string, match = "exact") => ({ verbs: ["read"], kind, name, match });
 
+/** Starts requests, and returns when all of them wait at the namespace. */
+async function whileWaiting<T>(start: () => Promise<T>[]): Promise<Promise<T>[]> {
+  const before: number = (await edge.api("/status")).json.waiters;
+  const started = start();
+  await edge.until("/status", ({ json }) => json.waiters >= before + started.length);
+  return started;
+}
+
 const NS = "/api/v1/namespaces/default";
 
 describe("resolve", () => {
@@ -64,10 +72,12 @@ describe("resolve", () => {
   test("whoever loses the right while waiting is not answered", async () => {
     const { accessor, secret } = await tokenFor([read("service", "web")]);
     const { revision } = (await edge.api("/status")).json;
-    const waiting = edge.ask(`${NS}/resolve/web?revision=${revision}&wait=30s`, { token: secret });
+    const [waiting] = await whileWaiting(() => [
+      edge.ask(`${NS}/resolve/web?revision=${revision}&wait=30s`, { token: secret }),
+    ]);
     await edge.api(`/tokens/${accessor}`, { method: "DELETE" });
     await edge.api("/services/web/instances/i", { method: "PATCH", body: { weight: 7 } });
-    expect((await waiting).status).toBe(401);
+    expect((await waiting!).status).toBe(401);
   });
 });
 
@@ -160,6 +170,28 @@ describe("a watch", () => {
     await edge.api("/kv/a/after", { method: "PUT", body: "x" });
     expect((await told.next()).value).toMatchObject({ event: "error", data: { code: "unauthenticated" } });
     expect((await told.next()).done).toBe(true);
+  });
+});
+
+describe("Consul's blocking queries (P4)", () => {
+  const touch = (value: string) => edge.ask("/v1/kv/blocked", { method: "PUT", body: value });
+
+  test("whoever loses the token, or the right, while waiting is not answered with what is new", async () => {
+    await touch("old");
+    const lost = await tokenFor([read("kv", "blocked")]);
+    const limited = await tokenFor([read("kv", "blocked")]);
+    const kept = await tokenFor([read("kv", "blocked")]);
+    const index = (await edge.ask("/v1/kv/blocked")).headers.get("x-consul-index");
+    const ask = ({ secret: token }: { secret: string }) =>
+      edge.ask(`/v1/kv/blocked?index=${index}&wait=30s`, { token });
+    const waiting = await whileWaiting(() => [ask(lost), ask(limited), ask(kept)]);
+    await edge.api(`/tokens/${lost.accessor}`, { method: "DELETE" });
+    await edge.api(`/tokens/${limited.accessor}`, { method: "PUT", body: { statements: [] } });
+    await touch("new");
+    const [byLost, byLimited, byKept] = await Promise.all(waiting);
+    expect([byLost!.status, byLimited!.status, byKept!.status]).toEqual([403, 403, 200]);
+    expect(byKept!.json[0].Value).toBe(Buffer.from("new").toString("base64"));
+    expect(Number(byKept!.headers.get("x-consul-index"))).toBe(byKept!.json[0].ModifyIndex);
   });
 });
 

@@ -31,6 +31,8 @@ export interface ConsulAuthorizer {
   allowsBelow(resource: Resource, access: Access, prefix: string): boolean;
   /** Something, whatever its name. */
   allowsAny(resource: Resource, access: Access): boolean;
+  /** Made of the same rights, as they were read at one time. */
+  isSameAs(other: ConsulAuthorizer): boolean;
   /** The text of a refusal. */
   denial(resource: Resource, access: Access, name: string): string;
 }

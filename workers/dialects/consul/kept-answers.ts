@@ -7,12 +7,13 @@
  *
  * Kept are answers for callers who may see everything; the others never get here.
  */
+import { identifyKept } from "../../request/authorizer.ts";
 import type { Bindings } from "../../request/bindings.ts";
-import { callerOf } from "../../request/caller.ts";
 import { DEFAULT_NAMESPACE } from "../../request/namespace.ts";
 import { NamespaceClient } from "../../request/namespace-client.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import { renderedBefore } from "../../resolver/resolver.ts";
+import { credentialOf } from "./acl/credential.ts";
 
 /** Kind, name, query; nothing encoded in the name. */
 const ASKED = /^\/v1\/(health|catalog)\/service\/([^/?%]+)(?:\?([^#]*))?$/;
@@ -45,7 +46,13 @@ export function keptAnswer(
   if (!asked || !FROM_CACHE.test(asked[4]!)) return null;
   const rendered = renderedBefore(env, context, DEFAULT_NAMESPACE, asked[3]!, keyOf(asked[2]!, asked[4]!));
   // A host may name a namespace, or a service behind the gateway.
-  if (!rendered || asked[1]!.endsWith(env.HOLDFAST_DOMAIN ?? "holdfast") || !maySeeAll(request, env)) return null;
+  if (
+    !rendered ||
+    asked[1]!.endsWith(env.HOLDFAST_DOMAIN ?? "holdfast") ||
+    !maySeeAll(request, env, DEFAULT_NAMESPACE)
+  ) {
+    return null;
+  }
   return new Response(rendered.body, rendered);
 }
 
@@ -59,22 +66,22 @@ export async function confirmedAnswer(
   if (!asked) return null;
   const [, kind = "", service = "", query = ""] = asked;
   if (FROM_CACHE.test(query)) return null;
-  const cached = resolver.last(namespace ?? DEFAULT_NAMESPACE, service);
+  const name = namespace ?? DEFAULT_NAMESPACE;
+  const cached = resolver.last(name, service);
   const rendered = cached?.rendered.get(keyOf(kind, query));
-  if (!cached || !rendered || !maySeeAll(request, env)) return null;
+  if (!cached || !rendered || !maySeeAll(request, env, name)) return null;
   const { modRevision: known, revision: asOf } = cached.view;
-  const client = new NamespaceClient(env, namespace ?? DEFAULT_NAMESPACE);
+  const client = new NamespaceClient(env, name);
   const { value: changed } = await client.query("registry.viewSince", { service, known, asOf });
   return changed === null ? new Response(rendered.body, rendered) : null;
 }
 
 /** The others, and those who are refused, are answered in the ordinary way. */
-function maySeeAll(request: Request, env: Bindings): boolean {
-  if (request.headers.has("x-consul-namespace")) return false;
-  try {
-    callerOf(request, env, "consul");
-    return true;
-  } catch {
-    return false;
-  }
+function maySeeAll(request: Request, env: Bindings, namespace: string): boolean {
+  const { headers } = request;
+  if (headers.has("x-consul-namespace")) return false;
+  return identifyKept(request, credentialOf(headers, NO_PARAMS), env, namespace)?.isUnbounded ?? false;
 }
+
+/** A token in the query makes it nobody else's answer. */
+const NO_PARAMS = new URLSearchParams();

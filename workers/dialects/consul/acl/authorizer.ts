@@ -83,6 +83,10 @@ export class PolicyAuthorizer implements ConsulAuthorizer {
     return kind !== null && VERBS_OF[access].every((verb) => this.#authorizer.allowsAny(verb, kind));
   }
 
+  isSameAs(other: ConsulAuthorizer): boolean {
+    return other instanceof PolicyAuthorizer && other.#authorizer === this.#authorizer;
+  }
+
   denial(resource: Resource, access: Access, name: string): string {
     const who = this.accessor === ANONYMOUS_ACCESSOR ? "anonymous token" : `token with AccessorID '${this.accessor}'`;
     const on = name === "" ? "" : ` on "${name}"`;
