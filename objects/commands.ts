@@ -28,6 +28,7 @@ import { resolvePrincipal } from "./policy/principal.ts";
 import type { PageInput } from "./policy/records.ts";
 import * as roles from "./policy/roles.ts";
 import * as tokens from "./policy/tokens.ts";
+import type { NodeInstancesInput } from "./registry/nodes.ts";
 import { findNode, instancesOn, listNodes } from "./registry/nodes.ts";
 import type { CheckReport, InstanceName, InstancePatch } from "./registry/registry.ts";
 import {
@@ -190,10 +191,7 @@ export const QUERIES = {
   "registry.instance": ({ store }: QueryContext, input: InstanceName) => describeInstance(store, input),
   "nodes.get": ({ store }: QueryContext, input: { name: string }) => findNode(store, input),
   "nodes.list": ({ store }: QueryContext, input: { after?: string | null }) => listNodes(store, input),
-  "nodes.instances": (
-    { store }: QueryContext,
-    input: { name: string; after?: { service: string; id: string } | null },
-  ) => instancesOn(store, input),
+  "nodes.instances": ({ store }: QueryContext, input: NodeInstancesInput) => instancesOn(store, input),
   "nodes.instance": ({ store }: QueryContext, { node, id }: { node: string; id: string }) =>
     instancesNamed(store, node, id),
   "nodes.check": ({ store }: QueryContext, input: { node: string; check: string }) => checksNamed(store, input),

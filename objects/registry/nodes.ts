@@ -15,7 +15,7 @@ import {
   NAME_CHARACTERS_MAX,
 } from "./limits.ts";
 import { registered } from "./registry.ts";
-import { instanceSpace, nodeIdSpace, nodeKey, nodeSpace } from "./spaces.ts";
+import { instanceSpace, memberSpace, nodeIdSpace, nodeKey, nodeSpace } from "./spaces.ts";
 import { localityFrom } from "./spec.ts";
 import { membersOf, putNodeRecord, removeInstance, removeNodeRecord } from "./write.ts";
 
@@ -154,18 +154,33 @@ export interface NodeInstances {
   after: { service: string; id: string } | null;
 }
 
+export interface NodeInstancesInput {
+  name: string;
+  after?: NodeInstances["after"];
+}
+
 /** The instances on a node; "" = those that named none. */
-export function instancesOn(
-  reader: Reader,
-  { name, after = null }: { name: string; after?: { service: string; id: string } | null },
-): NodeInstances {
-  if (name !== "") {
-    const found = membersOf(reader, name).flatMap(({ service, id }) => {
+export function instancesOn(reader: Reader, { name, after = null }: NodeInstancesInput): NodeInstances {
+  if (name === "") return nodelessInstances(reader, after);
+  const node = nodeKey(name);
+  const records = memberSpace.under(reader, [node], {
+    limit: PAGE + 1,
+    ...(after && { after: memberSpace.key(node, after.id, after.service) }),
+  });
+  const page = records.slice(0, PAGE).map(({ key }) => {
+    const [, id = "", service = ""] = memberSpace.parts(key);
+    return { service, id };
+  });
+  return {
+    instances: page.flatMap(({ service, id }) => {
       const record = instanceSpace.record(reader, service, id);
       return record ? [registered(instanceSpace.decode(record), record)] : [];
-    });
-    return { instances: found, after: null };
-  }
+    }),
+    after: records.length > PAGE ? page.at(-1)! : null,
+  };
+}
+
+function nodelessInstances(reader: Reader, after: NodeInstances["after"]): NodeInstances {
   const records = instanceSpace.under(reader, [], {
     limit: PAGE + 1,
     ...(after && { after: instanceSpace.key(after.service, after.id) }),

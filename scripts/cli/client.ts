@@ -261,8 +261,11 @@ export class HoldfastClient {
     return this.#json("GET", "/nodes", { query });
   }
 
-  nodeInstances(name: string): Promise<Answer<{ instances: InstanceOutput[] }>> {
-    return this.#json("GET", `/nodes/${segment(name)}/instances`);
+  nodeInstances(
+    name: string,
+    query: { after?: string | undefined } = {},
+  ): Promise<Answer<{ instances: InstanceOutput[]; after: string | null }>> {
+    return this.#json("GET", `/nodes/${segment(name)}/instances`, { query });
   }
 
   /** With a revision, waits until the list is another; `wait` has to fit into this client's timeout. */

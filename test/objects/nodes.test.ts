@@ -49,6 +49,20 @@ describe("a node", () => {
     expect(apply({ type: "node.delete", name: "n1" })).toEqual([{ existed: false }]);
   });
 
+  test("tells what is on it in pages that together hold each once, a page's last one gone in between too", () => {
+    const ids = Array.from({ length: 2501 }, (_, at) => `i${String(at).padStart(4, "0")}`);
+    for (let at = 0; at < ids.length; at += 250) apply(...ids.slice(at, at + 250).map((id) => instance(id)));
+    apply(instance("i2499", { service: "db" }));
+    const page = (after: { service: string; id: string } | null) =>
+      world.core.query("nodes.instances", { name: "N1", after }, world.now);
+    const first = page(null);
+    expect(first.instances).toHaveLength(2500);
+    expect(first.after).toEqual({ service: "db", id: "i2499" });
+    apply({ type: "instance.delete", node: "n1", id: "i2499" });
+    const second = page(first.after);
+    expect(second).toMatchObject({ instances: [{ id: "i2500" }], after: null });
+  });
+
   test("registered again the same way is no change", () => {
     apply(put("n1"), instance("a"), check("passing"));
     const { revision } = world.core;

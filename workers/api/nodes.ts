@@ -1,5 +1,6 @@
 /** Nodes: the machines that instances run on. */
 import { z } from "@hono/zod-openapi";
+import { invalid } from "../../objects/errors.ts";
 import type { Demand } from "../request/permission.ts";
 import { checkSpec, instanceOutput, nodeOutput } from "./convert.ts";
 import { demandsOfNodes } from "./demands.ts";
@@ -104,17 +105,39 @@ export const nodeRoutes = [
         parts: ({ client, params }) => demandsOfNodes(client, "read", [params["node"]!]),
       },
     ],
-    response: z.object({ instances: z.array(schema.instanceOutput) }),
-    async handle({ client, params, authorizer }) {
+    query: z.strictObject({ after: words("Continue after it, as an earlier answer told") }),
+    response: z.object({ instances: z.array(schema.instanceOutput), after: z.string().nullable() }),
+    async handle({ client, params, query, authorizer }) {
       const name = params["node"]!;
-      const { value, revision } = await client.query("nodes.instances", { name });
-      const isUnknown = value.instances.length === 0 && (await client.query("nodes.get", { name })).value === null;
-      if (isUnknown) throw noNode(params);
-      const shown = authorizer.filter("read", "service", value.instances, ({ service }) => service);
-      return { value: { instances: shown.map(instanceOutput) }, revision };
+      const { value, revision } = await visiblePage(
+        query.after ?? null,
+        async (after) => {
+          const page = await client.query("nodes.instances", { name, after: after === null ? null : placeOf(after) });
+          const { instances, after: next } = page.value;
+          return { ...page, value: { items: instances, after: next && placeText(next) } };
+        },
+        ({ service }) => authorizer.allows("read", "service", service),
+        placeText,
+      );
+      if (value.items.length === 0 && (await client.query("nodes.get", { name })).value === null) throw noNode(params);
+      return { value: { instances: value.items.map(instanceOutput), after: value.after }, revision };
     },
   }),
 ];
+
+/** An instance as a place in a list: both names may have any character. */
+const placeText = ({ service, id }: { service: string; id: string }): string =>
+  `${encodeURIComponent(service)}/${encodeURIComponent(id)}`;
+
+function placeOf(text: string): { service: string; id: string } {
+  try {
+    const [service, id, ...rest] = text.split("/").map(decodeURIComponent);
+    if (service && id && rest.length === 0) return { service, id };
+  } catch {
+    // Not percent-encoded, so not ours either.
+  }
+  throw invalid("after", "is not what an earlier answer told");
+}
 
 /** Also found by its id: what counts is the node's name, which a refusal does not tell. */
 async function demandsOfFound({ client, params }: ApiRequest<unknown, unknown>): Promise<Demand[]> {

@@ -1,6 +1,6 @@
 /** `holdfast nodes`: the machines, and what runs on one of them. */
 import type { Command } from "commander";
-import type { HoldfastClient, InstanceOutput, NodeOutput } from "../client.ts";
+import type { InstanceOutput, NodeOutput } from "../client.ts";
 import { addConnectionOptions, connect, type ConnectionOptions } from "../connection.ts";
 import type { CommandContext } from "../main.ts";
 import { json, print, table } from "../output.ts";
@@ -11,24 +11,27 @@ export function addNodesCommand(program: Command, context: CommandContext): void
   addConnectionOptions(nodes).action(async (name: string | undefined, options: ConnectionOptions) => {
     const client = connect(options, context.env, context.checkout);
     if (name === undefined) {
-      const all = await allNodes(client);
+      const all = await everyPage(async (after) => {
+        const { value } = await client.nodes({ after });
+        return { items: value.nodes, after: value.after };
+      });
       await print(options.json ? json({ nodes: all }) : table(NODE_HEADER, all.map(nodeRow)));
     } else {
-      const { value } = await client.nodeInstances(name);
-      await print(options.json ? json(value) : table(INSTANCE_HEADER, value.instances.map(instanceRow)));
+      const instances = await everyPage(async (after) => {
+        const { value } = await client.nodeInstances(name, { after });
+        return { items: value.instances, after: value.after };
+      });
+      await print(options.json ? json({ instances }) : table(INSTANCE_HEADER, instances.map(instanceRow)));
     }
   });
 }
 
-async function allNodes(client: HoldfastClient): Promise<NodeOutput[]> {
-  const all: NodeOutput[] = [];
-  let after: string | undefined;
-  do {
-    const { value } = await client.nodes({ after });
-    all.push(...value.nodes);
-    after = value.after ?? undefined;
-  } while (after !== undefined);
-  return all;
+async function everyPage<T>(read: (after?: string) => Promise<{ items: T[]; after: string | null }>): Promise<T[]> {
+  const all: T[] = [];
+  for (let page = await read(); ; page = await read(page.after)) {
+    all.push(...page.items);
+    if (page.after === null) return all;
+  }
 }
 
 const NODE_HEADER = ["NODE", "ADDRESS", "STATUS", "CHECKS"];

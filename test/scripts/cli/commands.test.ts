@@ -70,7 +70,7 @@ describe("tables and JSON", () => {
       checks: statuses.map((status) => ({ status })),
     });
     answer = ({ path }, response) => {
-      if (path === "/nodes/n1/instances") answerJson(response, { instances: [WEB] });
+      if (path === "/nodes/n1/instances") answerJson(response, { instances: [WEB], after: null });
       else if (path === "/nodes") answerJson(response, { nodes: [node("n1", "passing", "critical")], after: "n1" });
       else answerJson(response, { nodes: [node("n2")], after: null });
     };

@@ -32,7 +32,12 @@ describe("nodes", () => {
       nodes: [{ name: "N1" }, { name: "n2", implicit: true }],
       after: null,
     });
-    expect((await edge.api("/nodes/n1/instances")).json).toMatchObject({ instances: [{ service: "web", id: "a" }] });
+    expect((await edge.api("/nodes/n1/instances")).json).toMatchObject({
+      instances: [{ service: "web", id: "a" }],
+      after: null,
+    });
+    expect((await edge.api("/nodes/n1/instances?after=web/a")).json.instances).toEqual([]);
+    expect((await edge.api("/nodes/n1/instances?after=web")).json).toMatchObject({ status: 400, field: "after" });
     expect((await remove("/nodes/n1")).json).toEqual({ existed: true });
     expect((await edge.api("/services/web/instances/a")).status).toBe(404);
     for (const path of ["/nodes/n1", "/nodes/n1/instances"]) {

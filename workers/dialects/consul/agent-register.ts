@@ -17,6 +17,7 @@ import {
 import type { AgentRegistration } from "./agent-service-definition.ts";
 import { agentNodeSpec, isDefaultNode } from "./catalog/agent-node.ts";
 import { consulExtraOf } from "./catalog/extra.ts";
+import { instancesOnNode } from "./catalog/pages.ts";
 import { instanceSpec } from "./catalog/service-definition.ts";
 import { instanceIdOf } from "./catalog/service-id.ts";
 import { badRequest, notFound, refused } from "./errors.ts";
@@ -87,8 +88,8 @@ async function vetRegistration(exchange: Exchange, { service }: AgentRegistratio
 
 /** The lowest free one on the node; a sidecar that has one keeps it. */
 async function freeSidecarPort(exchange: Exchange, sidecarId: string): Promise<number> {
-  const { value } = await exchange.client.query("nodes.instances", { name: exchange.node });
-  const taken = new Map(value.instances.map((instance) => [portOf(instance), instance.id]));
+  const on = await instancesOnNode(exchange, exchange.node, false);
+  const taken = new Map(on.map((instance) => [portOf(instance), instance.id]));
   const isFree = (port: number): boolean => !taken.has(port);
   const id = instanceIdOf(sidecarId, exchange.node);
   for (let port = SIDECAR_PORT_MIN; port <= SIDECAR_PORT_MAX; port++) if (taken.get(port) === id) return port;

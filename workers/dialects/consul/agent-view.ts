@@ -4,6 +4,7 @@ import { keyAfter, utf8 } from "../../../objects/bytes.ts";
 import type { RegisteredInstance, RegisteredNode } from "../../../objects/model.ts";
 import { WAIT_MAX_MS } from "../../../objects/waiting.ts";
 import { servicesNamed } from "./agent-register.ts";
+import { instancesOnNode } from "./catalog/pages.ts";
 import { isDefaultNode, isUnregistered, SERF_HEALTH, virtualNode } from "./catalog/agent-node.ts";
 import { nodeKeyOf } from "./catalog/service-id.ts";
 import type { CheckEntry } from "./encode-check.ts";
@@ -25,10 +26,8 @@ export const agentViewRoutes = [
   route("/agent/health/service/name/", { GET: healthByName }),
 ];
 
-async function instances(exchange: Exchange): Promise<RegisteredInstance[]> {
-  const { value } = await exchange.client.query("nodes.instances", { name: exchange.node });
-  return value.instances;
-}
+const instances = (exchange: Exchange): Promise<RegisteredInstance[]> =>
+  instancesOnNode(exchange, exchange.node, false);
 
 /** The agent's node; on the default one it is there even before anything was registered. */
 export async function agentNode(exchange: Exchange): Promise<RegisteredNode | null> {

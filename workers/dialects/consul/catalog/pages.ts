@@ -1,6 +1,6 @@
 /** Lists that come in pages, whole. */
 import type { RegisteredInstance, RegisteredNode } from "../../../../objects/model.ts";
-import type { NodePage } from "../../../../objects/registry/nodes.ts";
+import type { NodeInstances, NodePage } from "../../../../objects/registry/nodes.ts";
 import type {
   CheckPage,
   InstancePage,
@@ -88,10 +88,11 @@ export async function instancesOnNode(
   name: string,
   withNodeless: boolean,
 ): Promise<RegisteredInstance[]> {
-  const found = (await client.query("nodes.instances", { name })).value.instances;
-  if (!withNodeless) return found;
-  const first = (await client.query("nodes.instances", { name: "" })).value;
-  const pages = following(first, async (after) => (await client.query("nodes.instances", { name: "", after })).value);
-  for await (const page of pages) found.push(...page.instances);
+  const found: RegisteredInstance[] = [];
+  for (const on of withNodeless ? [name, ""] : [name]) {
+    const read = async (after: NodeInstances["after"] = null) =>
+      (await client.query("nodes.instances", { name: on, after })).value;
+    for await (const page of following(await read(), read)) found.push(...page.instances);
+  }
   return found;
 }
