@@ -66,6 +66,7 @@ describe("start and stop", () => {
     expect(JSON.parse(await first.get("/bindings"))).toEqual({
       HOLDFAST_ROOT_TOKEN: token,
       HOLDFAST_DATACENTER: "dc1",
+      HOLDFAST_NODE: "holdfast",
       HOLDFAST_DOMAIN: "holdfast",
       HOLDFAST_EGRESS_ALLOW: "private",
       HOLDFAST_LOCAL: "1",
