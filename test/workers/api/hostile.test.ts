@@ -298,12 +298,7 @@ describe("hostile requests", () => {
       { authorization: "Bearer " },
       { "x-consul-token": "" },
     ] as Record<string, string>[]) {
-      for (const path of [
-        `${NS}/status`,
-        `${NS}/resolve/web`,
-        "/route/web/",
-        "/ns/default/api/v1/namespaces",
-      ]) {
+      for (const path of [`${NS}/status`, `${NS}/resolve/web`, "/route/web/", "/ns/default/api/v1/namespaces"]) {
         const reply = await edge.ask(path, { token: null, headers });
         expect([path, reply.status]).toEqual([path, 401]);
         expect(reply.headers.get("www-authenticate")).toContain("Bearer");
