@@ -54,6 +54,7 @@ import {
   listServices,
   meshInstances,
   viewOf,
+  serviceRange,
   viewSince,
 } from "./registry/views.ts";
 import type { AccessMatchInput } from "./rules/access.ts";
@@ -183,7 +184,9 @@ export const QUERIES = {
   "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
     viewOf(store, input, { revision: store.revision, selfPreservation }),
   "registry.viewSince": ({ store, selfPreservation }: QueryContext, input: KnownView) =>
-    viewSince(store, input, { revision: store.revision, compacted: store.compacted, selfPreservation }),
+    store.isKnownUnchanged(serviceRange(input.service), input.asOf)
+      ? null
+      : viewSince(store, input, { revision: store.revision, compacted: store.compacted, selfPreservation }),
   "registry.instances": ({ store }: QueryContext, input: { after?: InstancePage["after"] }) =>
     listInstances(store, input),
   "registry.services": ({ store }: QueryContext, input: { after?: string | null }) => listServices(store, input),

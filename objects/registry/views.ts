@@ -1,4 +1,5 @@
 /** What resolvers and lists read of the registry. Pages, because one service may have more instances than one RPC carries. */
+import { keyAfter } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Probe } from "../probing/plan.ts";
 import type {
@@ -80,6 +81,12 @@ export function viewOf(
     selfPreservation: state.selfPreservation,
     after: records.length > page.length ? instances.at(-1)!.id : null,
   };
+}
+
+/** What a service's index is the index of. */
+export function serviceRange(service: string): WatchRange {
+  const from = serviceSpace.key(service);
+  return { space: serviceSpace.name, from, to: keyAfter(from) };
 }
 
 export interface KnownView {

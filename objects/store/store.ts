@@ -144,6 +144,18 @@ export class Store implements Reader {
     return last === 0 ? Math.max(1, this.#compacted) : last;
   }
 
+  /** Nothing in the range has changed since that revision, as far as memory tells; false may mean that it does not. */
+  isKnownUnchanged(range: WatchRange, since: number): boolean {
+    if (since === this.#revision) return true;
+    const oldest = this.#recent[0]?.commit.revision;
+    if (oldest === undefined || since < oldest - 1 || since > this.#revision) return false;
+    for (let i = this.#recent.length - (this.#revision - since); i < this.#recent.length; i++) {
+      const { changes } = this.#recent[i]!.commit;
+      if (changes.some(({ space, key }) => space === range.space && inRange(key, range))) return false;
+    }
+    return true;
+  }
+
   #lastChangeOf({ space, from, to }: WatchRange): number {
     if (from.length > 0 || to !== null) return this.#backend.lastChange(space, { from, to });
     let last = this.#spaceChanges.get(space);

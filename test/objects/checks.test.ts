@@ -84,16 +84,21 @@ test("an address that is the node's is taken from the node", () => {
 });
 
 test("a view is carried only to who does not have it", () => {
-  const since = (known: number, asOf = world.core.revision) =>
+  const since = (known: number, asOf: number) =>
     world.core.query("registry.viewSince", { service: "web", known, asOf }, world.now);
-  expect(since(0)).toBeNull();
+  const before = world.core.revision;
+  expect(since(0, before)).toBeNull();
   apply(put());
-  const view = since(0)!;
+  const view = since(0, before)!;
   expect(view.instances).toHaveLength(1);
-  expect(since(view.modRevision)).toBeNull();
+  expect(since(view.modRevision, view.revision)).toBeNull();
+  apply(put({ service: "db", id: "b" }));
+  expect(since(view.modRevision, view.revision)).toBeNull();
+  world.crash();
+  expect(since(view.modRevision, view.revision)).toBeNull();
   expect(since(view.modRevision, -1)).not.toBeNull();
   apply({ type: "check.put", owner: { node: "n1" }, check: TTL });
-  expect(since(view.modRevision)).not.toBeNull();
+  expect(since(view.modRevision, view.revision)).not.toBeNull();
 });
 
 test("all instances of all services, with their nodes", () => {

@@ -42,18 +42,42 @@ export function keptAnswer(
   env: Bindings,
   context: { waitUntil(work: Promise<unknown>): void },
 ): Response | null {
-  const asked = ASKED_URL.exec(request.url);
-  if (!asked || !FROM_CACHE.test(asked[4]!)) return null;
-  const rendered = renderedBefore(env, context, DEFAULT_NAMESPACE, asked[3]!, keyOf(asked[2]!, asked[4]!));
+  const asked = askedBy(request.url);
+  if (asked === null) return null;
+  const rendered = renderedBefore(env, context, DEFAULT_NAMESPACE, asked.service, asked.key);
   // A host may name a namespace, or a service behind the gateway.
   if (
     !rendered ||
-    asked[1]!.endsWith(env.HOLDFAST_DOMAIN ?? "holdfast") ||
+    asked.host.endsWith(env.HOLDFAST_DOMAIN ?? "holdfast") ||
     !maySeeAll(request, env, DEFAULT_NAMESPACE)
   ) {
     return null;
   }
   return new Response(rendered.body, rendered);
+}
+
+interface Asked {
+  host: string;
+  service: string;
+  /** What the answer is kept by. */
+  key: string;
+}
+
+/** What URLs ask for, of those seen lately: the same come again and again. Null = nothing that is answered here. */
+const askedLately = new Map<string, Asked | null>();
+const ASKED_MAX = 1000;
+/** A longer URL is read anew each time. */
+const URL_MAX = 512;
+
+function askedBy(url: string): Asked | null {
+  let asked = askedLately.get(url);
+  if (asked === undefined) {
+    if (askedLately.size >= ASKED_MAX) askedLately.clear();
+    const [, host = "", kind = "", service = "", query = ""] = ASKED_URL.exec(url) ?? [];
+    asked = FROM_CACHE.test(query) ? { host, service, key: keyOf(kind, query) } : null;
+    if (url.length <= URL_MAX) askedLately.set(url, asked);
+  }
+  return asked;
 }
 
 /** An answer that the owner has just confirmed; null when there is none, or the service has changed. */

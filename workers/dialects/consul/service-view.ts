@@ -4,8 +4,8 @@
  * `?stale` and `?cached` are answered from this isolate's views, with their true age. Every other read asks the owner, but
  * for no more than whether the view that is kept still holds: when it does, nothing is carried and nothing is encoded anew.
  */
-import { keyAfter, utf8 } from "../../../objects/bytes.ts";
 import type { ServiceView } from "../../../objects/model.ts";
+import { serviceRange } from "../../../objects/registry/views.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
 import { datacenterOf } from "../../request/datacenter.ts";
 import { wholeView } from "../../resolver/namespace-views.ts";
@@ -30,11 +30,6 @@ export const emptyView = (service: string): ServiceView => ({
   nodes: {},
   selfPreservation: false,
 });
-
-export const serviceRange = (service: string): WatchRange => {
-  const key = utf8(service);
-  return { space: "service", from: key, to: keyAfter(key) };
-};
 
 /** `also` is what else the answer depends on. The headers of the answer are told to the exchange. */
 export async function readService(
