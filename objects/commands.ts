@@ -184,7 +184,7 @@ export const QUERIES = {
   "registry.view": ({ store, selfPreservation }: QueryContext, input: ViewInput) =>
     viewOf(store, input, { revision: store.revision, selfPreservation }),
   "registry.viewSince": ({ store, selfPreservation }: QueryContext, input: KnownView) =>
-    store.isKnownUnchanged(serviceRange(input.service), input.asOf)
+    store.isKnownUnchanged(() => serviceRange(input.service), input.asOf)
       ? null
       : viewSince(store, input, { revision: store.revision, compacted: store.compacted, selfPreservation }),
   "registry.instances": ({ store }: QueryContext, input: { after?: InstancePage["after"] }) =>

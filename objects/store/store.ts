@@ -145,10 +145,11 @@ export class Store implements Reader {
   }
 
   /** Nothing in the range has changed since that revision, as far as memory tells; false may mean that it does not. */
-  isKnownUnchanged(range: WatchRange, since: number): boolean {
+  isKnownUnchanged(rangeOf: () => WatchRange, since: number): boolean {
     if (since === this.#revision) return true;
     const oldest = this.#recent[0]?.commit.revision;
     if (oldest === undefined || since < oldest - 1 || since > this.#revision) return false;
+    const range = rangeOf();
     for (let i = this.#recent.length - (this.#revision - since); i < this.#recent.length; i++) {
       const { changes } = this.#recent[i]!.commit;
       if (changes.some(({ space, key }) => space === range.space && inRange(key, range))) return false;
