@@ -28,6 +28,7 @@ import { datacenterNamed, datacentersOf, objectName } from "./request/datacenter
 import { refusedBySize } from "./request/limits.ts";
 import { DEFAULT_NAMESPACE, isNamespace, locate, namespaceOfHost } from "./request/namespace.ts";
 import { NamespaceClient } from "./request/namespace-client.ts";
+import { rememberingUrls } from "./request/url-memo.ts";
 import { PROBLEM_TYPE, problemOf, problemResponse } from "./request/problem.ts";
 import { resolveOverHttp } from "./resolver/http.ts";
 import { ingressView, meshView } from "./resolver/mesh.ts";
@@ -74,14 +75,20 @@ function problemFor(error: unknown): Response {
 
 /** The hottest path: an answer that was given before and still holds. Everything else of it goes the ordinary way. */
 function resolvedBefore(request: Request, env: Bindings, context: ExecutionContext): Response | null {
-  const asked = RESOLVE_URL.exec(request.url);
+  const asked = resolveAskedBy(request.url);
   if (!asked) return null;
-  const rendered = renderedBefore(env, context, asked[2]!, asked[3]!, asked[4] ?? "");
+  const { host, namespace, service, search } = asked;
+  const rendered = renderedBefore(env, context, namespace, service, search);
   // A host that names a service is the gateway's, whatever its path looks like.
-  if (!rendered || asked[1]!.endsWith(domainOf(env))) return null;
-  const kept = identifyKept(request, bearerOf(request.headers), env, asked[2]!);
-  return kept?.allows("read", "service", asked[3]!) ? new Response(rendered.body, rendered) : null;
+  if (!rendered || host.endsWith(domainOf(env))) return null;
+  const kept = identifyKept(request, bearerOf(request.headers), env, namespace);
+  return kept?.allows("read", "service", service) ? new Response(rendered.body, rendered) : null;
 }
+
+const resolveAskedBy = rememberingUrls((url) => {
+  const asked = RESOLVE_URL.exec(url);
+  return asked && { host: asked[1]!, namespace: asked[2]!, service: asked[3]!, search: asked[4] ?? "" };
+});
 
 /** Under overload refusing has to cost next to nothing: it comes before anything else, with an answer made once. */
 function refusedByLoad(request: Request, env: Bindings): Response | null {

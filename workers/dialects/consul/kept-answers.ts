@@ -11,6 +11,7 @@ import { identifyKept } from "../../request/authorizer.ts";
 import type { Bindings } from "../../request/bindings.ts";
 import { DEFAULT_NAMESPACE } from "../../request/namespace.ts";
 import { NamespaceClient } from "../../request/namespace-client.ts";
+import { rememberingUrls } from "../../request/url-memo.ts";
 import type { EdgeResolver } from "../../resolver/resolver.ts";
 import { renderedBefore } from "../../resolver/resolver.ts";
 import { credentialOf } from "./acl/credential.ts";
@@ -63,22 +64,10 @@ interface Asked {
   key: string;
 }
 
-/** What URLs ask for, of those seen lately: the same come again and again. Null = nothing that is answered here. */
-const askedLately = new Map<string, Asked | null>();
-const ASKED_MAX = 1000;
-/** A longer URL is read anew each time. */
-const URL_MAX = 512;
-
-function askedBy(url: string): Asked | null {
-  let asked = askedLately.get(url);
-  if (asked === undefined) {
-    if (askedLately.size >= ASKED_MAX) askedLately.clear();
-    const [, host = "", kind = "", service = "", query = ""] = ASKED_URL.exec(url) ?? [];
-    asked = FROM_CACHE.test(query) ? { host, service, key: keyOf(kind, query) } : null;
-    if (url.length <= URL_MAX) askedLately.set(url, asked);
-  }
-  return asked;
-}
+const askedBy = rememberingUrls((url): Asked | null => {
+  const [, host = "", kind = "", service = "", query = ""] = ASKED_URL.exec(url) ?? [];
+  return FROM_CACHE.test(query) ? { host, service, key: keyOf(kind, query) } : null;
+});
 
 /** An answer that the owner has just confirmed; null when there is none, or the service has changed. */
 export async function confirmedAnswer(
