@@ -8,6 +8,7 @@ export function surfaceLines(edge: string, host: string, listeners: readonly Run
   const at = net.isIPv6(host) ? `[${host}]` : host;
   const rows = [
     ["api", `${edge}/api/v1`, "reference: /api/docs"],
+    ["consul", `${edge}/v1`, "CONSUL_HTTP_ADDR"],
     ["gateway", `${edge}/route/<service>/`, ""],
     ["doh", `${edge}/dns-query`, ""],
     ...listeners.map(({ name, port }) => [name, `${at}:${port}`, DESCRIPTIONS[name] ?? ""]),
