@@ -88,6 +88,8 @@ test("a view is carried only to who does not have it", () => {
     world.core.query("registry.viewSince", { service: "web", known, asOf }, world.now);
   const before = world.core.revision;
   expect(since(0, before)).toBeNull();
+  // Who has nothing is told, even at the revision it would have begun with.
+  expect(since(-1, -1)).not.toBeNull();
   apply(put());
   const view = since(0, before)!;
   expect(view.instances).toHaveLength(1);

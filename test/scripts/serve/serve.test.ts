@@ -252,7 +252,7 @@ describe("the Worker's network", () => {
       expect(await serve.get("/fetch?to=http://169.254.169.254/")).toMatch(/^refused/);
       expect(await serve.get("/connect?to=169.254.169.254:80")).toMatch(/^refused/);
       // The log tells that it was the rule, and not the lack of a route.
-      expect(serve.stderr).toContain("blocked by restrictPeers");
+      await serve.says(/blocked by restrictPeers/);
     } finally {
       upstream.close();
     }

@@ -31,6 +31,9 @@ export const emptyView = (service: string): ServiceView => ({
   selfPreservation: false,
 });
 
+/** A revision that there never was: everything is to be carried. */
+const NOTHING_KEPT = -1;
+
 /** `also` is what else the answer depends on. The headers of the answer are told to the exchange. */
 export async function readService(
   exchange: Exchange,
@@ -72,7 +75,7 @@ async function readOwned(exchange: Exchange, service: string, also: readonly Wat
   const kept = resolver.last(namespace, service, datacenter);
   const known = kept?.view.modRevision ?? -1;
   const ranges = [serviceRange(service), ...also];
-  const input = { service, known, asOf: kept?.view.revision ?? 0 };
+  const input = { service, known, asOf: kept?.view.revision ?? NOTHING_KEPT };
   const { value: page } = await exchange.read("registry.viewSince", input, ranges);
   // The index of a service that does not exist is not its view's.
   const isRepeatable =
