@@ -2,20 +2,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { HoldfastError } from "../../../objects/errors.ts";
 import type { LookupInput, LookupTarget } from "../../../objects/lookups/lookups.ts";
 import { codeOf, World } from "../fixture.ts";
-
-const target = (overrides: Partial<LookupTarget> = {}): LookupTarget => ({
-  service: "web",
-  mesh: false,
-  peer: "",
-  onlyPassing: false,
-  ignoreChecks: [],
-  tags: [],
-  meta: {},
-  nodeMeta: {},
-  near: "",
-  failover: { nearest: 0, datacenters: [], targets: [] },
-  ...overrides,
-});
+import { target } from "./fixture.ts";
 
 const lookup = (name: string, overrides: Partial<LookupInput> = {}): LookupInput => ({
   name,

@@ -4,6 +4,7 @@ import { utf8 } from "../../../objects/bytes.ts";
 import type { RegistryStep } from "../../../objects/registry/steps.ts";
 import type { SessionInput } from "../../../objects/sessions/sessions.ts";
 import { codeOf, World } from "../fixture.ts";
+import { target } from "../lookups/fixture.ts";
 
 let world: World;
 
@@ -187,19 +188,14 @@ describe("what ends it", () => {
 
   test("lookups that are bound to it go with it", () => {
     const id = create();
-    const target = {
-      service: "web",
-      mesh: false,
-      peer: "",
-      onlyPassing: false,
-      ignoreChecks: [],
-      tags: [],
-      meta: {},
-      nodeMeta: {},
-      near: "",
-      failover: { nearest: 0, datacenters: [], targets: [] },
-    };
-    const lookup = world.run("lookup.put", { name: "q", session: id, template: null, target, ttlMs: null, extra: {} });
+    const lookup = world.run("lookup.put", {
+      name: "q",
+      session: id,
+      template: null,
+      target: target(),
+      ttlMs: null,
+      extra: {},
+    });
     world.run("session.destroy", { id });
     expect(world.core.query("lookup.get", { id: lookup.id }, world.now)).toBeNull();
   });

@@ -6,20 +6,7 @@ import type { Check, RegisteredInstance, RegisteredNode, ServiceView } from "../
 import type { LookupPorts } from "../../../workers/resolver/lookup.ts";
 import { isAnswer, placesOf, runLookup } from "../../../workers/resolver/lookup.ts";
 import { instance } from "../dialects/dns/fixture.ts";
-
-const target = (overrides: Partial<LookupTarget> = {}): LookupTarget => ({
-  service: "web",
-  mesh: false,
-  peer: "",
-  onlyPassing: false,
-  ignoreChecks: [],
-  tags: [],
-  meta: {},
-  nodeMeta: {},
-  near: "",
-  failover: { nearest: 0, datacenters: [], targets: [] },
-  ...overrides,
-});
+import { target } from "../../objects/lookups/fixture.ts";
 
 const view = (instances: RegisteredInstance[], nodes: ServiceView["nodes"] = {}): ServiceView => ({
   service: "web",
