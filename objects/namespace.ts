@@ -9,6 +9,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { DurableObject } from "cloudflare:workers";
+import type { Answered, BatchedCall } from "./calls.ts";
+import { LargeAnswers } from "./calls.ts";
 import type { Call, CommandName, CommandOutput, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
 import type { Changes, ChangesInput, CorePorts, Heartbeat, HeartbeatResult } from "./core.ts";
 import { Core, StorageFailure } from "./core.ts";
@@ -130,6 +132,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   /** After the directory was out of reach. */
   #settleAgainAt = 0;
   #counts = { commands: 0, batches: 0, renewals: 0 };
+  readonly #large = new LargeAnswers();
 
   constructor(ctx: DurableObjectState, env: NamespaceEnv) {
     super(ctx, env);
@@ -190,6 +193,39 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       this.#counts.renewals++;
       return this.#core.renewSession(id, this.#now());
     });
+  }
+
+  /** Calls that came together, each answered as if it had come alone. */
+  calls(calls: BatchedCall[]): Promise<Answered[]> {
+    return Promise.all(calls.map(async (call) => this.#large.leave(await this.#called(call), this.#now())));
+  }
+
+  /** What `calls` left behind. */
+  async take(ticket: number): Promise<Outcome<unknown>> {
+    const outcome = this.#large.take(ticket);
+    return (
+      outcome ??
+      this.#answer(() => {
+        throw new HoldfastError("unavailable", "the answer is not kept any more", { outcome: "unknown" }, 1000);
+      })
+    );
+  }
+
+  #called(call: BatchedCall): Promise<Outcome<unknown>> {
+    switch (call.method) {
+      case "execute":
+        return this.execute(...call.args);
+      case "query":
+        return this.query(...call.args);
+      case "read":
+        return this.read(...call.args);
+      case "heartbeat":
+        return this.heartbeat(...call.args);
+      case "renewLease":
+        return this.renewLease(...call.args);
+      case "renewSession":
+        return this.renewSession(...call.args);
+    }
   }
 
   /** Events after a revision; with `waitMs`, waits so long for the first. No event: the revision says how far was looked. */

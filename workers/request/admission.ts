@@ -20,8 +20,13 @@ const WAIT_MAX_SECONDS = 0.25;
 const WINDOW_MS = 500;
 const OBJECTS_MAX = 10_000;
 
+/** What has not left by the end of the period after the one it entered in never will: its request was ended under it. */
+const PERIOD_MS = 15_000;
+
 export class Gate {
-  #inFlight = 0;
+  /** In flight, entered in this period and in the one before. */
+  #inFlight = { current: 0, previous: 0 };
+  #period = 0;
   #limit = LIMIT_USUAL;
   #completed = 0;
   /** In this window; else what was completed says what was asked for, not what can be done. */
@@ -32,19 +37,28 @@ export class Gate {
     return this.#limit;
   }
 
-  get isFull(): boolean {
-    return this.#inFlight >= this.#limit;
+  /** Others are in flight besides the one that asks. */
+  get isShared(): boolean {
+    return this.#count > 1;
   }
 
-  /** Throws `unavailable` when there is no place. Every `enter` is followed by one `leave`. */
-  enter(): void {
-    if (this.isFull) throw tooManyWaiting();
-    this.#inFlight++;
-    if (this.isFull) this.#wasFull = true;
+  isFull(nowAt: number): boolean {
+    this.#moveTo(nowAt);
+    return this.#count >= this.#limit;
   }
 
-  leave(nowAt: number): void {
-    this.#inFlight--;
+  /** Throws `unavailable` when there is no place. Every `enter` is followed by one `leave` with what it answered. */
+  enter(nowAt: number): number {
+    if (this.isFull(nowAt)) throw tooManyWaiting();
+    this.#inFlight.current++;
+    if (this.#count >= this.#limit) this.#wasFull = true;
+    return this.#period;
+  }
+
+  leave(entered: number, nowAt: number): void {
+    this.#moveTo(nowAt);
+    if (entered === this.#period) this.#inFlight.current--;
+    else if (entered === this.#period - 1) this.#inFlight.previous--;
     this.#completed++;
     const elapsed = nowAt - this.#windowAt;
     if (elapsed < WINDOW_MS) return;
@@ -59,6 +73,17 @@ export class Gate {
     this.#wasFull = false;
     this.#windowAt = nowAt;
   }
+
+  get #count(): number {
+    return this.#inFlight.current + this.#inFlight.previous;
+  }
+
+  #moveTo(nowAt: number): void {
+    const period = Math.floor(nowAt / PERIOD_MS);
+    if (period === this.#period) return;
+    this.#inFlight = { current: 0, previous: period === this.#period + 1 ? this.#inFlight.current : 0 };
+    this.#period = period;
+  }
 }
 
 export function tooManyWaiting(): HoldfastError {
@@ -69,7 +94,7 @@ const gates = new Map<string, Gate>();
 
 /** Without making one. */
 export function isFull(objectName: string): boolean {
-  return gates.get(objectName)?.isFull ?? false;
+  return gates.get(objectName)?.isFull(Date.now()) ?? false;
 }
 
 export function gateOf(objectName: string): Gate {

@@ -4,6 +4,7 @@
  * A new stub for each attempt, because one that has failed stays broken. Only reads are repeated: what became of a command
  * whose answer was lost, nobody can tell.
  */
+import { waitUntil } from "cloudflare:workers";
 import type {
   CommandInput,
   CommandName,
@@ -28,6 +29,11 @@ import type {
 import type { Stored } from "../../objects/policy/records.ts";
 import type { Session } from "../../objects/sessions/sessions.ts";
 import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.ts";
+import { CALL_BYTES_MAX } from "../../objects/calls.ts";
+import { isLight } from "../../objects/weight.ts";
+import type { BatchedCall } from "../../objects/calls.ts";
+import { batcherOf } from "./batching.ts";
+import type { Carrier } from "./batching.ts";
 import { gateOf } from "./admission.ts";
 import type { Gate } from "./admission.ts";
 import type { Bindings } from "./bindings.ts";
@@ -76,7 +82,7 @@ export class NamespaceClient {
   ): Promise<Answer<CommandOutput<N>>> {
     const { caller, requestId, failpoint } = options;
     const call = { command, input, caller, requestId, failpoint } as ExecuteInput;
-    return this.#admitted(() => this.#call((stub) => stub.execute(call) as Promise<Outcome<CommandOutput<N>>>, false));
+    return this.#admitted((stub) => this.#send({ method: "execute", args: [call] }, stub), false);
   }
 
   query<N extends QueryName>(
@@ -84,21 +90,19 @@ export class NamespaceClient {
     input: QueryInput<N>,
     options: { strong?: boolean } = {},
   ): Promise<Answer<QueryOutput<N>>> {
-    return this.#admitted(() =>
-      this.#call((stub) => stub.query(name, input as never, options) as Promise<Outcome<QueryOutput<N>>>, true),
-    );
+    return this.#admitted((stub) => this.#send({ method: "query", args: [name, input as never, options] }, stub), true);
   }
 
   heartbeat(beats: Heartbeat[]): Promise<Answer<HeartbeatResult>> {
-    return this.#admitted(() => this.#call((stub) => stub.heartbeat(beats), true));
+    return this.#admitted((stub) => this.#send({ method: "heartbeat", args: [beats] }, stub), true);
   }
 
   renewLease(id: string): Promise<Answer<{ id: string; ttlMs: number }>> {
-    return this.#admitted(() => this.#call((stub) => stub.renewLease(id), true));
+    return this.#admitted((stub) => this.#send({ method: "renewLease", args: [id] }, stub), true);
   }
 
   renewSession(id: string): Promise<Answer<Stored<Session>>> {
-    return this.#admitted(() => this.#call((stub) => stub.renewSession(id), true));
+    return this.#admitted((stub) => this.#send({ method: "renewSession", args: [id] }, stub), true);
   }
 
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
@@ -112,16 +116,19 @@ export class NamespaceClient {
     input: QueryInput<N>,
     options: ReadOptions,
   ): Promise<Answer<IndexedValue<QueryOutput<N>>>> {
-    const ask = (): Promise<Answer<IndexedValue<QueryOutput<N>>>> =>
-      this.#call(
-        (stub) => stub.read(name, input as never, options) as Promise<Outcome<IndexedValue<QueryOutput<N>>>>,
+    if (!options.since)
+      return this.#admitted(
+        (stub) => this.#send({ method: "read", args: [name, input as never, options] }, stub),
         true,
       );
-    return options.since ? ask() : this.#admitted(ask);
+    return this.#call(
+      (stub) => stub.read(name, input as never, options) as Promise<Outcome<IndexedValue<QueryOutput<N>>>>,
+      true,
+    );
   }
 
   status(): Promise<Answer<NamespaceStatus>> {
-    return this.#admitted(() => this.#call((stub) => stub.status(), true));
+    return this.#admitted((stub) => stub.status(), true);
   }
 
   snapshotPage(cursor: { revision: number; after: SnapshotCursor | null } | null): Promise<Answer<SnapshotPart>> {
@@ -144,13 +151,24 @@ export class NamespaceClient {
     return this.#call((stub) => stub.restoreCommit(restore, origin, options), false);
   }
 
-  async #admitted<T>(act: () => Promise<T>): Promise<T> {
-    this.#gate.enter();
-    try {
-      return await act();
-    } finally {
-      this.#gate.leave(Date.now());
+  async #admitted<T>(
+    act: (stub: DurableObjectStub<Namespace>) => Promise<Outcome<T>>,
+    isRepeatable: boolean,
+  ): Promise<Answer<T>> {
+    const entered = this.#gate.enter(Date.now());
+    const answer = this.#call(act, isRepeatable);
+    const leave = (): void => this.#gate.leave(entered, Date.now());
+    // Also when the client has hung up meanwhile, which ends everything else of its request.
+    waitUntil(answer.then(leave, leave));
+    return answer;
+  }
+
+  /** With those of other requests, when there are some and it is small enough to travel with them. */
+  #send<T>(call: BatchedCall, stub: DurableObjectStub<Namespace>): Promise<Outcome<T>> {
+    if (this.#gate.isShared && isLight(call.args, CALL_BYTES_MAX)) {
+      return batcherOf(this.#name).call(call, stub as unknown as Carrier) as Promise<Outcome<T>>;
     }
+    return (stub as unknown as Methods<T>)[call.method](...call.args);
   }
 
   async #call<T>(
@@ -175,6 +193,9 @@ export class NamespaceClient {
     }
   }
 }
+
+/** The object's own methods, whichever it is. */
+type Methods<T> = Record<BatchedCall["method"], (...args: BatchedCall["args"]) => Promise<Outcome<T>>>;
 
 /** Marks the platform sets on errors of a call to an object. */
 interface PlatformError {

@@ -64,11 +64,12 @@ export async function enforceParts<R>(
 ): Promise<void> {
   if (authorizer.isUnbounded) return;
   for (const permission of permissions) {
-    if ("parts" in permission) assertAll(authorizer, await permission.parts(request));
+    if ("parts" in permission) assertDemands(authorizer, await permission.parts(request));
   }
 }
 
-function assertAll(authorizer: Authorizer, demands: readonly Demand[]): void {
+/** Each of them as if it stood alone. Codes: `permission_denied`, `unauthenticated`. */
+export function assertDemands(authorizer: Authorizer, demands: readonly Demand[]): void {
   for (const { verb, kind, name = "", range, asked } of demands) {
     const isAllowed = range ? authorizer.covers(verb, kind, range) : authorizer.allows(verb, kind, name);
     if (!isAllowed) throw authorizer.denied(verb, kind, asked ?? shown(range?.from ?? name));

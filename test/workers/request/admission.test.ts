@@ -3,19 +3,16 @@ import { Gate } from "../../../workers/request/admission.ts";
 
 /** A second of an object that answers `perSecond`, with so many callers who ask again at once. */
 function second(gate: Gate, startAt: number, perSecond: number, callers: number): void {
-  let inside = 0;
-  const fill = (): void => {
-    while (inside < callers && !gate.isFull) {
-      gate.enter();
-      inside++;
-    }
+  const inside: number[] = [];
+  const fill = (nowAt: number): void => {
+    while (inside.length < callers && !gate.isFull(nowAt)) inside.push(gate.enter(nowAt));
   };
   for (let n = 1; n <= perSecond; n++) {
-    fill();
-    gate.leave(startAt + (n * 1000) / perSecond);
-    inside--;
+    const nowAt = startAt + (n * 1000) / perSecond;
+    fill(nowAt);
+    gate.leave(inside.shift()!, nowAt);
   }
-  for (; inside > 0; inside--) gate.leave(startAt + 1000);
+  for (const entered of inside) gate.leave(entered, startAt + 1000);
 }
 
 function limitAfter(perSecond: number, callers: number): number {
@@ -47,9 +44,19 @@ test("a gate that was narrow is wide again when the object is fast again", () =>
 
 test("no more are let in than there are places, and the refusal can be repeated", () => {
   const gate = new Gate();
-  for (let n = 0; n < 64; n++) gate.enter();
-  expect(gate.isFull).toBe(true);
-  expect(() => gate.enter()).toThrow("too many requests");
-  gate.leave(1);
-  expect(gate.isFull).toBe(false);
+  const entered = Array.from({ length: 64 }, () => gate.enter(1));
+  expect(gate.isFull(1)).toBe(true);
+  expect(() => gate.enter(1)).toThrow("too many requests");
+  gate.leave(entered[0]!, 1);
+  expect(gate.isFull(1)).toBe(false);
+});
+
+test("a place that was never given back is free again after half a minute, and counts once", () => {
+  const gate = new Gate();
+  const entered = Array.from({ length: 64 }, () => gate.enter(0));
+  expect(gate.isFull(15_000)).toBe(true);
+  expect(gate.isFull(30_000)).toBe(false);
+  for (let n = 0; n < 64; n++) gate.enter(30_000);
+  for (const one of entered) gate.leave(one, 30_001);
+  expect(gate.isFull(30_001)).toBe(true);
 });

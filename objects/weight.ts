@@ -1,0 +1,21 @@
+/** How large a plain value is, as far as it matters: whether it may travel with others. */
+
+/** What a value takes besides its texts and bytes. */
+const ITEM_BYTES = 16;
+
+/** Texts, bytes and items of a value come to at most `bytesMax`, roughly; looks no further than that. */
+export function isLight(value: unknown, bytesMax: number): boolean {
+  return remainder(value, bytesMax) >= 0;
+}
+
+function remainder(value: unknown, left: number): number {
+  if (typeof value === "string") return left - value.length;
+  if (typeof value !== "object" || value === null) return left - ITEM_BYTES;
+  if (value instanceof Uint8Array) return left - value.length;
+  let rest = left - ITEM_BYTES;
+  for (const key in value) {
+    if (rest < 0) return rest;
+    rest = remainder((value as Record<string, unknown>)[key], rest);
+  }
+  return rest;
+}
