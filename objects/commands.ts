@@ -6,9 +6,30 @@
 import { listAudit, verifyAudit } from "./audit/audit.ts";
 import type { Authority, Holder, IssuedCertificate } from "./authority/authority.ts";
 import { authorityOf, certificateOf, issueCertificate, putAuthority } from "./authority/authority.ts";
+import type { EnterInput } from "./barriers/barriers.ts";
+import {
+  closeGate,
+  describeBarrier,
+  enterBarrier,
+  findParty,
+  leaveBarrier,
+  listBarriers,
+  openGate,
+} from "./barriers/barriers.ts";
 import type { NodeCoordinate } from "./coordinates/coordinates.ts";
 import { coordinatesOf, listCoordinates, nearnessOf, updateCoordinates } from "./coordinates/coordinates.ts";
-import { detachHandlers, endSession } from "./endings.ts";
+import type { SetCounterInput } from "./counters/counters.ts";
+import {
+  addToCounter,
+  deleteCounter,
+  findCounter,
+  listCounters,
+  nextInSequence,
+  setCounter,
+} from "./counters/counters.ts";
+import type { CampaignInput } from "./elections/elections.ts";
+import * as elections from "./elections/elections.ts";
+import { endLease, endSession } from "./endings.ts";
 import type { ErrorValue } from "./errors.ts";
 import type { FireInput } from "./events/events.ts";
 import { fire, listEvents } from "./events/events.ts";
@@ -18,7 +39,10 @@ import type { DeleteInput, PutInput, RangeInput, TxnInput } from "./kv/kv.ts";
 import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
-import { describeLease, grantLease, leaseSpace, revokeLease } from "./leases/leases.ts";
+import { describeLease, grantLease, leaseSpace } from "./leases/leases.ts";
+import type { Holding, WithdrawInput } from "./locks/arbiter.ts";
+import type { AcquireInput, ReleaseInput } from "./locks/locks.ts";
+import * as locks from "./locks/locks.ts";
 import type { LookupInput } from "./lookups/lookups.ts";
 import { deleteLookup, findLookup, listLookups, putLookup, resolveLookup } from "./lookups/lookups.ts";
 import type { Caller, HealthStatus } from "./model.ts";
@@ -97,8 +121,29 @@ export const COMMANDS = {
   }),
   "event.fire": (txn: Txn, context: Context, input: FireInput) => fire(txn, context, input),
   "leases.grant": (txn: Txn, context: Context, input: GrantInput) => grantLease(txn, context, input),
-  "leases.revoke": (txn: Txn, context: Context, input: { id: string }) =>
-    revokeLease(txn, context, input.id, detachHandlers),
+  "leases.revoke": (txn: Txn, context: Context, { id }: { id: string }) => endLease(txn, context, id),
+  "lock.acquire": (txn: Txn, context: Context, input: AcquireInput) => locks.acquireLock(txn, context, input),
+  "lock.withdraw": (txn: Txn, context: Context, input: WithdrawInput) =>
+    locks.withdrawLock(txn, context, input, endLease),
+  "lock.release": (txn: Txn, context: Context, input: ReleaseInput) => locks.releaseLock(txn, context, input, endLease),
+  "election.campaign": (txn: Txn, context: Context, input: CampaignInput) => elections.campaign(txn, context, input),
+  "election.withdraw": (txn: Txn, context: Context, input: WithdrawInput) =>
+    elections.withdrawCandidate(txn, context, input, endLease),
+  "election.proclaim": (txn: Txn, context: Context, input: Holding & { value: string }) =>
+    elections.proclaim(txn, context, input),
+  "election.resign": (txn: Txn, context: Context, input: Holding) => elections.resign(txn, context, input, endLease),
+  "barrier.enter": (txn: Txn, context: Context, input: EnterInput) => enterBarrier(txn, context, input),
+  "barrier.leave": (txn: Txn, context: Context, input: { name: string; owner: string }) =>
+    leaveBarrier(txn, context, input, endLease),
+  "barrier.close": (txn: Txn, context: Context, input: { name: string }) => closeGate(txn, context, input),
+  "barrier.open": (txn: Txn, context: Context, input: { name: string }) => openGate(txn, context, input),
+  "counter.add": (txn: Txn, context: Context, input: { name: string; delta: string }) =>
+    addToCounter(txn, context, input),
+  "counter.next": (txn: Txn, context: Context, input: { name: string; count: number }) =>
+    nextInSequence(txn, context, input),
+  "counter.set": (txn: Txn, context: Context, input: SetCounterInput) => setCounter(txn, context, input),
+  "counter.delete": (txn: Txn, context: Context, input: { name: string; cas?: number | undefined }) =>
+    deleteCounter(txn, context, input),
   "coordinates.update": (txn: Txn, context: Context, input: NodeCoordinate[]) => updateCoordinates(txn, context, input),
   "lookup.put": (txn: Txn, context: Context, input: LookupInput) => putLookup(txn, context, input),
   "lookup.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
@@ -149,6 +194,13 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
   "registry.deregisterService",
   "kv.delete",
   "leases.revoke",
+  "lock.withdraw",
+  "lock.release",
+  "election.withdraw",
+  "election.resign",
+  "barrier.leave",
+  "barrier.open",
+  "counter.delete",
   "session.destroy",
   "lookup.delete",
   "settings.update",
@@ -234,6 +286,23 @@ export const QUERIES = {
     const ids = records.slice(0, 1000).map(({ key }) => leaseSpace.parts(key)[0]!);
     return { ids, after: records.length > 1000 ? ids.at(-1)! : null };
   },
+  "lock.get": ({ store }: QueryContext, input: { name: string }) => locks.describeLock(store, input),
+  "lock.list": ({ store }: QueryContext, input: PageInput) => locks.listLocks(store, input),
+  /** One claim, held or waiting; null when it is gone. */
+  "lock.claim": ({ store }: QueryContext, input: { name: string; owner: string }) => locks.findLockClaim(store, input),
+  /** Whether the token holds the lock; with an owner, that owner's. */
+  "lock.check": ({ store }: QueryContext, input: { name: string; token: number; owner?: string | undefined }) =>
+    locks.locks.isHeld(store, input.name, input.token, input.owner),
+  "election.get": ({ store }: QueryContext, input: { name: string }) => elections.describeElection(store, input),
+  "election.list": ({ store }: QueryContext, input: PageInput) => elections.listElections(store, input),
+  "election.leader": ({ store }: QueryContext, input: { name: string }) => elections.findLeader(store, input),
+  "election.candidate": ({ store }: QueryContext, input: { name: string; owner: string }) =>
+    elections.findCandidate(store, input),
+  "barrier.get": ({ store }: QueryContext, input: { name: string }) => describeBarrier(store, input),
+  "barrier.list": ({ store }: QueryContext, input: PageInput) => listBarriers(store, input),
+  "barrier.party": ({ store }: QueryContext, input: { name: string; owner: string }) => findParty(store, input),
+  "counter.get": ({ store }: QueryContext, input: { name: string }) => findCounter(store, input),
+  "counter.list": ({ store }: QueryContext, input: PageInput) => listCounters(store, input),
   "coordinates.list": ({ store }: QueryContext, input: { after?: string | null }) => listCoordinates(store, input),
   "coordinates.of": ({ store }: QueryContext, input: { node: string }) => coordinatesOf(store, input),
   "coordinates.near": ({ store }: QueryContext, input: { node: string; others: string[] }) => nearnessOf(store, input),

@@ -18,6 +18,9 @@ import type { Deadline, Timer } from "./leases/deadlines.ts";
 import { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace, leaseTimer, leaseTimerKey, noLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
+import { forgetElections } from "./elections/elections.ts";
+import type { Arbiter, Holding } from "./locks/arbiter.ts";
+import { locks } from "./locks/locks.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
 import { isPulled } from "./model.ts";
 import type { Stored } from "./policy/records.ts";
@@ -227,6 +230,12 @@ export class Core {
     return { id, ttlMs: entry.ttlMs };
   }
 
+  /** Renews the lease of a claim in memory, for who holds it. Codes: `fenced`. */
+  renewClaim(arbiter: Arbiter, holding: Holding, now: number): { id: string; ttlMs: number } {
+    this.settle(now);
+    return this.renewLease(arbiter.requireHeld(this.store, holding).lease, now);
+  }
+
   /** Renews a session in memory, if it has a time to live. Codes: `not_found`. */
   renewSession(id: string, now: number): Stored<Session> {
     this.settle(now);
@@ -304,6 +313,9 @@ export class Core {
         restoredSpace.put(txn, ["last"], origin);
         // They may be another namespace's: the directory tells which are ours.
         for (const { key } of virtualIpSpace.under(txn, [])) txn.delete(virtualIpSpace.name, key);
+        // What was held at the snapshot may have been another's since: all are free, for higher tokens.
+        locks.forgetAll(txn);
+        forgetElections(txn);
       });
     });
     this.feed.notifyAll();

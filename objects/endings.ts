@@ -2,11 +2,15 @@
  * What ends with what. Rooms do not know each other; here is put together what goes with a lease, with a session, and when
  * a deadline has passed.
  */
+import { detachParty, partySpace } from "./barriers/barriers.ts";
+import { detachCandidate, elections } from "./elections/elections.ts";
 import { deleteKey } from "./kv/kv.ts";
 import { endLockDelay } from "./kv/lock-delay.ts";
 import type { Deadline } from "./leases/deadlines.ts";
 import type { DetachHandlers } from "./leases/leases.ts";
 import { leaseOf, leaseSpace, revokeLease } from "./leases/leases.ts";
+import type { EndLease } from "./locks/arbiter.ts";
+import { locks } from "./locks/locks.ts";
 import { deleteLookupsOf } from "./lookups/lookups.ts";
 import * as registry from "./registry/lapse.ts";
 import type { SessionFollower } from "./sessions/ending.ts";
@@ -18,7 +22,13 @@ import type { Change, Context, Txn } from "./store/txn.ts";
 export const detachHandlers: DetachHandlers = {
   ...registry.detachHandlers,
   kv: (txn, _context, key) => deleteKey(txn, key),
+  [locks.claims.name]: (txn, context, key) => void locks.detach(txn, context, key),
+  [elections.claims.name]: detachCandidate,
+  [partySpace.name]: detachParty,
 };
+
+/** Codes: `not_found`. */
+export const endLease = ((txn, context, id) => revokeLease(txn, context, id, detachHandlers)) satisfies EndLease;
 
 const sessionFollowers: readonly SessionFollower[] = [deleteLookupsOf];
 
@@ -31,7 +41,7 @@ export function lapse(txn: Txn, context: Context, deadline: Deadline): void {
   switch (kind) {
     case "lease": {
       const id = leaseOf(key);
-      if (leaseSpace.get(txn, id)) revokeLease(txn, context, id, detachHandlers);
+      if (leaseSpace.get(txn, id)) endLease(txn, context, id);
       return;
     }
     case "session":

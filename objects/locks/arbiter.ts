@@ -1,0 +1,327 @@
+/**
+ * Who has a name, and who waits for it: claims in the order in which they came. Locks and elections are made of it.
+ *
+ * A name has a capacity, a claim a weight; what fits is held, what does not waits behind all that came before. So nothing
+ * overtakes: a reader does not pass the writer who waits before it. In the commit that frees capacity whoever is next has it,
+ * with the commit's revision as fencing token; revisions never go back, so neither do tokens. What is granted by one commit
+ * together has one token.
+ *
+ * A claim hangs on a lease and goes with it, and is granted only while that lives (rule M3). Its record changes when it is
+ * granted and when it goes, so whoever waits watches one key, which nobody else's fate touches.
+ *
+ * Refuses to know: what kinds there are, and what a lease carries besides.
+ */
+import { keyAfter } from "../bytes.ts";
+import { HoldfastError, invalid } from "../errors.ts";
+import { assertLeaseId, grantLease, leaseSpace, requireLease } from "../leases/leases.ts";
+import { freshId } from "../policy/records.ts";
+import { assertName } from "../registry/limits.ts";
+import type { WatchRange } from "../store/store.ts";
+import type { Context, Reader, StoredRecord, Txn } from "../store/txn.ts";
+import { assertRevision, JsonSpace } from "../store/txn.ts";
+
+export interface Claim {
+  name: string;
+  owner: string;
+  /** The part of the capacity that it takes. */
+  weight: number;
+  lease: string;
+  /** The lease was granted for it, and ends with it. */
+  ownsLease: boolean;
+  value: string;
+  /** How often the owner asked for what it has; each has to be given back. */
+  count: number;
+  /** Fencing token: the revision that granted it. Null: it waits. */
+  token: number | null;
+  /** The revision at which it queued. */
+  place: number;
+  /** The revision of the owner's last request, which an earlier one of the same owner must not withdraw. */
+  ticket: number;
+  /** Granted then; while it waits, queued then. */
+  sinceAt: number;
+}
+
+/** A name somebody holds or waits for; there is none of the others. */
+export interface Contest {
+  kind: string;
+  capacity: number;
+  /** Of the capacity. */
+  used: number;
+  holders: number;
+  waiters: number;
+}
+
+export interface ClaimRequest {
+  name: string;
+  /** Absent: nobody before; a fresh one is made. */
+  owner?: string | undefined;
+  kind: string;
+  capacity: number;
+  weight: number;
+  /** The field by which the caller says the weight. */
+  extent: string;
+  value?: string | undefined;
+  /** The lease to hang on; absent: one of its own, of `ttlMs`. */
+  lease?: string | undefined;
+  ttlMs?: number | undefined;
+  /** Queue when it cannot be granted now. */
+  wait: boolean;
+}
+
+/** Who says that it holds something. */
+export interface Holding {
+  name: string;
+  owner: string;
+  token: number;
+}
+
+/** Ends a lease with all that hangs on it. */
+export type EndLease = (txn: Txn, context: Context, lease: string) => void;
+
+export const WAITERS_MAX = 1000;
+/** Of one answer. */
+export const CLAIMS_SHOWN_MAX = 1000;
+
+type Contender = Record<never, never>;
+
+export class Arbiter {
+  /** As errors call what is contested: `lock`, `election`. */
+  readonly what: string;
+  /** By name. */
+  readonly contests: JsonSpace<Contest>;
+  /** Name, owner; on the claim's lease. */
+  readonly claims: JsonSpace<Claim>;
+  /** Name, token, owner. */
+  readonly #holding: JsonSpace<Contender>;
+  /** Name, place, owner. */
+  readonly #waiting: JsonSpace<Contender>;
+
+  constructor(what: string) {
+    this.what = what;
+    this.contests = new JsonSpace(what);
+    this.claims = new JsonSpace(`${what}_claim`);
+    this.#holding = new JsonSpace(`${what}_holder`);
+    this.#waiting = new JsonSpace(`${what}_waiter`);
+  }
+
+  /**
+   * Null: it could not be granted, and was not to wait. Codes: `invalid_argument`, `not_found` (the lease), `conflict` (the
+   * name is in use as another kind, or its owner has it in another way), `quota_exceeded`.
+   */
+  enter(txn: Txn, context: Context, request: ClaimRequest): Claim | null {
+    const { name, owner = freshId(context), kind, capacity, weight, value = "", wait } = request;
+    assertName("name", name);
+    assertName("owner", owner);
+    const contest = this.contests.get(txn, name) ?? { kind, capacity, used: 0, holders: 0, waiters: 0 };
+    this.#assertSame(name, contest, request);
+    const before = this.claims.get(txn, name, owner);
+    if (before) return this.#again(txn, before, request);
+    const fits = contest.waiters === 0 && contest.used + weight <= capacity;
+    if (!fits && !wait) return null;
+    if (!fits && contest.waiters >= WAITERS_MAX) {
+      const message = `${WAITERS_MAX} wait for ${this.what} "${name}" already`;
+      throw new HoldfastError("quota_exceeded", message, { limit: WAITERS_MAX });
+    }
+    const ownsLease = request.lease === undefined;
+    const claim: Claim = {
+      name,
+      owner,
+      weight,
+      lease: this.#leaseOf(txn, context, request),
+      ownsLease,
+      value,
+      count: 1,
+      token: null,
+      place: txn.revision,
+      ticket: txn.revision,
+      sinceAt: context.now,
+    };
+    if (fits) this.#grant(txn, context, contest, claim);
+    else {
+      contest.waiters++;
+      this.#waiting.put(txn, [name, digits(claim.place), owner], {});
+      this.#put(txn, claim);
+    }
+    this.contests.put(txn, [name], contest);
+    return claim;
+  }
+
+  /** Takes a claim out, held or waiting, and hands on what becomes free. False when there is none. */
+  leave(txn: Txn, context: Context, name: string, owner: string): boolean {
+    const claim = this.claims.get(txn, name, owner);
+    if (!claim) return false;
+    const contest = this.contests.get(txn, name)!;
+    this.#remove(txn, contest, claim);
+    while (contest.waiters > 0) {
+      const [first] = this.#waiting.under(txn, [name], { limit: 1 });
+      const next = this.claims.get(txn, name, this.#waiting.parts(first!.key)[2]!)!;
+      // Its lease may be the very one whose end frees this.
+      if (!leaseSpace.get(txn, next.lease)) this.#remove(txn, contest, next);
+      else if (contest.used + next.weight > contest.capacity) break;
+      else {
+        contest.waiters--;
+        this.#waiting.delete(txn, name, digits(next.place), next.owner);
+        this.#grant(txn, context, contest, next);
+      }
+    }
+    if (contest.holders + contest.waiters === 0) this.contests.delete(txn, name);
+    else this.contests.put(txn, [name], contest);
+    return true;
+  }
+
+  /** Ends a claim, and with it the lease that was granted for it. */
+  end(txn: Txn, context: Context, { name, owner, lease, ownsLease }: Claim, endLease: EndLease): void {
+    if (ownsLease) endLease(txn, context, lease);
+    else this.leave(txn, context, name, owner);
+  }
+
+  /**
+   * Takes a claim out that still waits; with a ticket, unless a later request of its owner has taken it up. Answers what is
+   * left: a claim that has been granted meanwhile.
+   */
+  withdraw(txn: Txn, context: Context, input: WithdrawInput, endLease: EndLease): Claim | null {
+    const claim = this.claimOf(txn, input);
+    if (!claim || claim.token !== null) return claim;
+    if (input.ticket !== undefined && input.ticket !== claim.ticket) return claim;
+    this.end(txn, context, claim, endLease);
+    return null;
+  }
+
+  /** Writes what has changed of a claim besides its place. */
+  update(txn: Txn, claim: Claim, change: Partial<Pick<Claim, "value" | "count">>): Claim {
+    const changed = { ...claim, ...change };
+    this.#put(txn, changed);
+    return changed;
+  }
+
+  /** A claim's lease has gone. */
+  detach(txn: Txn, context: Context, key: Uint8Array): string {
+    const [name, owner] = this.claims.parts(key) as [string, string];
+    this.leave(txn, context, name, owner);
+    return name;
+  }
+
+  claimOf(reader: Reader, { name, owner }: { name: string; owner: string }): Claim | null {
+    assertName("name", name);
+    assertName("owner", owner);
+    return this.claims.get(reader, name, owner) ?? null;
+  }
+
+  /** Throws `fenced` unless this is held with this token, now. */
+  requireHeld(reader: Reader, { name, owner, token }: Holding): Claim {
+    assertRevision("token", token);
+    const claim = this.claimOf(reader, { name, owner });
+    if (!claim || claim.token !== token) throw this.fenced(name, token);
+    return claim;
+  }
+
+  /** Whether anybody holds the name with this token; with an owner, whether that one does. */
+  isHeld(reader: Reader, name: string, token: number, owner?: string): boolean {
+    assertName("name", name);
+    assertRevision("token", token);
+    if (owner !== undefined) return this.claimOf(reader, { name, owner })?.token === token;
+    return this.#holding.under(reader, [name, digits(token)], { limit: 1 }).length > 0;
+  }
+
+  fenced(name: string, token: number): HoldfastError {
+    const message = `token ${token} does not hold ${this.what} "${name}"`;
+    return new HoldfastError("fenced", message, { [this.what]: name, token });
+  }
+
+  /** In the order of their tokens. */
+  holders(reader: Reader, name: string, limit = CLAIMS_SHOWN_MAX): Claim[] {
+    return this.#claimsIn(this.#holding, reader, name, limit);
+  }
+
+  /** In the order in which they will be served. */
+  waiters(reader: Reader, name: string, limit = CLAIMS_SHOWN_MAX): Claim[] {
+    return this.#claimsIn(this.#waiting, reader, name, limit);
+  }
+
+  /** Nobody holds or waits for anything: after a restore, what was held then may have been another's since (rule M5). */
+  forgetAll(txn: Txn): void {
+    for (const space of [this.contests, this.claims, this.#holding, this.#waiting]) {
+      for (const { key } of space.under(txn, [])) txn.delete(space.name, key);
+    }
+  }
+
+  #claimsIn(index: JsonSpace<Contender>, reader: Reader, name: string, limit: number): Claim[] {
+    return index.under(reader, [name], { limit }).map(({ key }) => {
+      return this.claims.get(reader, name, index.parts(key)[2]!)!;
+    });
+  }
+
+  /** The owner has a claim already: it counts once more, or goes on waiting in its place. */
+  #again(txn: Txn, claim: Claim, { weight, extent, value, lease }: ClaimRequest): Claim {
+    const differs = (field: string, what: string): HoldfastError =>
+      new HoldfastError("conflict", `"${claim.owner}" has ${this.what} "${claim.name}" ${what}`, { field });
+    if (lease !== undefined && lease !== claim.lease) throw differs("lease", "on another lease");
+    const isHeld = claim.token !== null;
+    if (isHeld ? weight > claim.weight : weight !== claim.weight) throw differs(extent, `with another ${extent}`);
+    const count = isHeld ? claim.count + 1 : claim.count;
+    const changed = { ...claim, value: value ?? claim.value, count, ticket: txn.revision };
+    this.#put(txn, changed);
+    return changed;
+  }
+
+  #grant(txn: Txn, { now }: Context, contest: Contest, claim: Claim): void {
+    contest.used += claim.weight;
+    contest.holders++;
+    claim.token = txn.revision;
+    claim.sinceAt = now;
+    this.#holding.put(txn, [claim.name, digits(txn.revision), claim.owner], {});
+    this.#put(txn, claim);
+  }
+
+  #remove(txn: Txn, contest: Contest, { name, owner, weight, token, place }: Claim): void {
+    this.claims.delete(txn, name, owner);
+    if (token === null) {
+      contest.waiters--;
+      this.#waiting.delete(txn, name, digits(place), owner);
+    } else {
+      contest.used -= weight;
+      contest.holders--;
+      this.#holding.delete(txn, name, digits(token), owner);
+    }
+  }
+
+  #put(txn: Txn, claim: Claim): void {
+    this.claims.put(txn, [claim.name, claim.owner], claim, claim.lease);
+  }
+
+  #assertSame(name: string, contest: Contest, { kind, capacity }: ClaimRequest): void {
+    if (contest.kind !== kind) {
+      const message = `${this.what} "${name}" is in use as ${contest.kind}`;
+      throw new HoldfastError("conflict", message, { field: "kind", kind: contest.kind });
+    }
+    if (contest.capacity !== capacity) {
+      const message = `${this.what} "${name}" is in use with a limit of ${contest.capacity}`;
+      throw new HoldfastError("conflict", message, { field: "limit", limit: contest.capacity });
+    }
+  }
+
+  #leaseOf(txn: Txn, context: Context, { lease, ttlMs }: ClaimRequest): string {
+    if ((lease === undefined) === (ttlMs === undefined)) throw invalid("ttl", "give either ttl or lease");
+    if (lease === undefined) return grantLease(txn, context, { ttlMs: ttlMs! }).id;
+    assertLeaseId(lease);
+    requireLease(txn, lease);
+    return lease;
+  }
+}
+
+export interface WithdrawInput {
+  name: string;
+  owner: string;
+  ticket?: number | undefined;
+}
+
+/** What to watch for the fate of one claim. */
+export function claimRange(arbiter: Arbiter, name: string, owner: string): WatchRange {
+  const from = arbiter.claims.key(name, owner);
+  return { space: arbiter.claims.name, from, to: keyAfter(from) };
+}
+
+export const nameOfContest = (arbiter: Arbiter, record: StoredRecord): string => arbiter.contests.parts(record.key)[0]!;
+
+const DIGITS = 16;
+const digits = (revision: number): string => String(revision).padStart(DIGITS, "0");
