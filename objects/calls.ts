@@ -7,7 +7,7 @@ import type { Outcome } from "./errors.ts";
 import type { Namespace } from "./namespace.ts";
 import { isLight } from "./weight.ts";
 
-type BatchedMethod = "execute" | "query" | "read" | "heartbeat" | "renewLease" | "renewSession";
+type BatchedMethod = "execute" | "query" | "read" | "heartbeat" | "renewLease" | "renewClaim" | "renewSession";
 
 export type BatchedCall = { [M in BatchedMethod]: { method: M; args: Parameters<Namespace[M]> } }[BatchedMethod];
 

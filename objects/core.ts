@@ -18,8 +18,8 @@ import type { Deadline, Timer } from "./leases/deadlines.ts";
 import { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace, leaseTimer, leaseTimerKey, noLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
-import { forgetElections } from "./elections/elections.ts";
-import type { Arbiter, Holding } from "./locks/arbiter.ts";
+import { elections, forgetElections } from "./elections/elections.ts";
+import type { Holding } from "./locks/arbiter.ts";
 import { locks } from "./locks/locks.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
 import { isPulled } from "./model.ts";
@@ -105,6 +105,10 @@ export interface Changes {
   /** All matching events up to here have been answered: continue from it. */
   revision: number;
 }
+
+/** What may be held under a token. */
+export type ClaimKind = keyof typeof ARBITERS;
+const ARBITERS = { lock: locks, election: elections };
 
 const EVENTS_MAX = 1000;
 /** Far below what one RPC carries. */
@@ -231,9 +235,9 @@ export class Core {
   }
 
   /** Renews the lease of a claim in memory, for who holds it. Codes: `fenced`. */
-  renewClaim(arbiter: Arbiter, holding: Holding, now: number): { id: string; ttlMs: number } {
+  renewClaim(kind: ClaimKind, holding: Holding, now: number): { id: string; ttlMs: number } {
     this.settle(now);
-    return this.renewLease(arbiter.requireHeld(this.store, holding).lease, now);
+    return this.renewLease(ARBITERS[kind].requireHeld(this.store, holding).lease, now);
   }
 
   /** Renews a session in memory, if it has a time to live. Codes: `not_found`. */

@@ -12,12 +12,13 @@ import { DurableObject } from "cloudflare:workers";
 import type { Answered, BatchedCall } from "./calls.ts";
 import { LargeAnswers } from "./calls.ts";
 import type { Call, CommandName, CommandOutput, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
-import type { Changes, ChangesInput, CorePorts, Heartbeat, HeartbeatResult } from "./core.ts";
+import type { Changes, ChangesInput, ClaimKind, CorePorts, Heartbeat, HeartbeatResult } from "./core.ts";
 import { Core, StorageFailure } from "./core.ts";
 import type { Directory, Reservation } from "./directory.ts";
 import { DIRECTORY_NAME } from "./directory.ts";
 import type { Outcome } from "./errors.ts";
 import { HoldfastError } from "./errors.ts";
+import type { Holding } from "./locks/arbiter.ts";
 import type { Caller } from "./model.ts";
 import type { Prober } from "./prober.ts";
 import { PROBES_MAX } from "./probing/plan.ts";
@@ -187,6 +188,14 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     });
   }
 
+  async renewClaim(kind: ClaimKind, holding: Holding): Promise<Outcome<{ id: string; ttlMs: number }>> {
+    if (this.#isDue()) await this.#turn(false);
+    return this.#answer(() => {
+      this.#counts.renewals++;
+      return this.#core.renewClaim(kind, holding, this.#now());
+    });
+  }
+
   async renewSession(id: string): Promise<Outcome<Stored<Session>>> {
     if (this.#isDue()) await this.#turn(false);
     return this.#answer(() => {
@@ -223,6 +232,8 @@ export class Namespace extends DurableObject<NamespaceEnv> {
         return this.heartbeat(...call.args);
       case "renewLease":
         return this.renewLease(...call.args);
+      case "renewClaim":
+        return this.renewClaim(...call.args);
       case "renewSession":
         return this.renewSession(...call.args);
     }

@@ -41,7 +41,7 @@ export interface Candidate {
   ttlMs: number;
   /** The lease was granted for it, and ends with it. */
   ownsLease: boolean;
-  /** The revision of this request: what `election.withdraw` names. */
+  /** The revision of the request that waits for it: what `election.withdraw` names. */
   ticket: number;
   sinceAt: number;
 }

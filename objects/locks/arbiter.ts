@@ -35,7 +35,7 @@ export interface Claim {
   token: number | null;
   /** The revision at which it queued. */
   place: number;
-  /** The revision of the owner's last request, which an earlier one of the same owner must not withdraw. */
+  /** The revision of the request that waits, or waited: what an earlier one of the same owner must not withdraw. */
   ticket: number;
   /** Granted then; while it waits, queued then. */
   sinceAt: number;
@@ -66,6 +66,8 @@ export interface ClaimRequest {
   ttlMs?: number | undefined;
   /** Queue when it cannot be granted now. */
   wait: boolean;
+  /** Goes on with a request of before, whatever became of it: who holds it already does not count once more. */
+  resume?: boolean | undefined;
 }
 
 /** Who says that it holds something. */
@@ -252,14 +254,14 @@ export class Arbiter {
   }
 
   /** The owner has a claim already: it counts once more, or goes on waiting in its place. */
-  #again(txn: Txn, claim: Claim, { weight, extent, value, lease }: ClaimRequest): Claim {
+  #again(txn: Txn, claim: Claim, { weight, extent, value, lease, resume }: ClaimRequest): Claim {
     const differs = (field: string, what: string): HoldfastError =>
       new HoldfastError("conflict", `"${claim.owner}" has ${this.what} "${claim.name}" ${what}`, { field });
     if (lease !== undefined && lease !== claim.lease) throw differs("lease", "on another lease");
     const isHeld = claim.token !== null;
     if (isHeld ? weight > claim.weight : weight !== claim.weight) throw differs(extent, `with another ${extent}`);
-    const count = isHeld ? claim.count + 1 : claim.count;
-    const changed = { ...claim, value: value ?? claim.value, count, ticket: txn.revision };
+    const change = isHeld ? { count: claim.count + (resume ? 0 : 1) } : { ticket: txn.revision };
+    const changed = { ...claim, value: value ?? claim.value, ...change };
     this.#put(txn, changed);
     return changed;
   }

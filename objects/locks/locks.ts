@@ -33,6 +33,8 @@ export type AcquireInput = LockTerms & {
   lease?: string | undefined;
   /** Queue when it is not free. Who waits watches its claim (`lock.claim`, `claimRange(locks, …)`), from `ticket` on. */
   wait: boolean;
+  /** Goes on with a request of before: who holds it already does not count once more. */
+  resume?: boolean | undefined;
 };
 
 export type LockClaim = LockTerms & {
@@ -47,7 +49,7 @@ export type LockClaim = LockTerms & {
   ttlMs: number;
   /** The lease was granted for it, and ends with it. */
   ownsLease: boolean;
-  /** The revision of this request: what `lock.withdraw` names. */
+  /** The revision of the request that waits for it: what `lock.withdraw` names. */
   ticket: number;
   sinceAt: number;
 };
@@ -59,8 +61,8 @@ export const locks = new Arbiter("lock");
 
 /** Null: it is not free, and was not to wait. Codes: as `Arbiter.enter`. */
 export function acquireLock(txn: Txn, context: Context, input: AcquireInput): LockClaim | null {
-  const { name, owner, ttlMs, lease, wait } = input;
-  const claim = locks.enter(txn, context, { name, owner, ttlMs, lease, wait, ...extentOf(input) });
+  const { name, owner, ttlMs, lease, wait, resume } = input;
+  const claim = locks.enter(txn, context, { name, owner, ttlMs, lease, wait, resume, ...extentOf(input) });
   return claim && lockClaim(txn, claim);
 }
 

@@ -17,6 +17,7 @@ import { isoTime } from "./convert.ts";
 import { docsResponse } from "./docs.ts";
 import { kvRoutes } from "./kv.ts";
 import { leaseRoutes } from "./leases.ts";
+import { lockRoutes } from "./locks.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
@@ -40,6 +41,7 @@ export const routes: Route[] = [
   ...txnRoutes,
   ...watchRoutes,
   ...leaseRoutes,
+  ...lockRoutes,
   ...operationRoutes,
   ...snapshotRoutes,
   ...policyRoutes,

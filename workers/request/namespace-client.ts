@@ -13,9 +13,10 @@ import type {
   QueryName,
   QueryOutput,
 } from "../../objects/commands.ts";
-import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "../../objects/core.ts";
+import type { Changes, ChangesInput, ClaimKind, Heartbeat, HeartbeatResult } from "../../objects/core.ts";
 import type { Outcome } from "../../objects/errors.ts";
 import { HoldfastError } from "../../objects/errors.ts";
+import type { Holding } from "../../objects/locks/arbiter.ts";
 import type { Caller } from "../../objects/model.ts";
 import type {
   ExecuteInput,
@@ -99,6 +100,10 @@ export class NamespaceClient {
 
   renewLease(id: string): Promise<Answer<{ id: string; ttlMs: number }>> {
     return this.#admitted((stub) => this.#send({ method: "renewLease", args: [id] }, stub), true);
+  }
+
+  renewClaim(kind: ClaimKind, holding: Holding): Promise<Answer<{ id: string; ttlMs: number }>> {
+    return this.#admitted((stub) => this.#send({ method: "renewClaim", args: [kind, holding] }, stub), true);
   }
 
   renewSession(id: string): Promise<Answer<Stored<Session>>> {
