@@ -1,0 +1,138 @@
+/**
+ * Locks with fencing tokens. A mutex has one permit, a semaphore several; of a read-write lock a reader takes one and a
+ * writer all. Rules M1, M2, M5, M7; L1 by the time from which a hold may lapse.
+ *
+ * Every acquisition has a name of its own, so that one whose answer was lost can be spoken of. That a hold ran out of time is
+ * a call that nobody made: `lapses` adds it, from the first moment at which it was allowed to happen.
+ */
+import type { Call } from "../history.ts";
+import type { Model } from "../search.ts";
+
+export type LockInput =
+  | { kind: "acquire"; lock: string; hold: string; permits: number; ttlMs: number }
+  | { kind: "release"; lock: string; hold: string; token: number }
+  | { kind: "renew"; lock: string; hold: string; token: number; ttlMs: number }
+  | { kind: "holders"; lock: string }
+  | { kind: "lapse"; lock: string; hold: string };
+
+/** Of an acquisition the token (null = not granted); of release and renew whether the token held it; of holders the tokens. */
+export type LockOutput = { token: number | null } | { done: boolean } | { tokens: readonly number[] };
+
+interface Hold {
+  hold: string;
+  permits: number;
+  /** Null where the answer was lost. */
+  token: number | null;
+}
+
+export interface LockState {
+  holds: readonly Hold[];
+  highest: number;
+}
+
+/** More readers than any history has. */
+export const ALL_READERS = 1_000_000;
+
+/** `isRefusalExact`: who is refused must have been in somebody's way at some time; else a refusal may be out of fairness. */
+export function locksOf(permits: number, isRefusalExact = permits === 1): Model<LockState, LockInput, LockOutput> {
+  return {
+    initial: { holds: [], highest: 0 },
+    partOf: ({ lock }) => lock,
+    keyOf: ({ holds, highest }) =>
+      `${highest} ${holds
+        .map(({ hold }) => hold)
+        .toSorted()
+        .join()}`,
+    step(state, input, output) {
+      switch (input.kind) {
+        case "acquire":
+          return acquire(state, input, output, { permits, isRefusalExact });
+        case "release":
+          return ended(state, holdOf(state, input), output);
+        case "renew":
+          return agrees(output, holdOf(state, input) !== undefined) ? [state] : [];
+        case "holders":
+          return output === null || ("tokens" in output && areHolding(state, output.tokens)) ? [state] : [];
+        case "lapse":
+          return ended(
+            state,
+            state.holds.find(({ hold }) => hold === input.hold),
+            { done: true },
+          );
+      }
+    },
+  };
+}
+
+export const mutex = locksOf(1);
+export const readWriteLock = locksOf(ALL_READERS);
+
+function acquire(
+  state: LockState,
+  { hold, permits }: { hold: string; permits: number },
+  output: LockOutput | null,
+  lock: { permits: number; isRefusalExact: boolean },
+): LockState[] {
+  const taken = state.holds.reduce((sum, held) => sum + held.permits, 0);
+  const isFree = taken + permits <= lock.permits;
+  if (output === null) {
+    const granted = { holds: [...state.holds, { hold, permits, token: null }], highest: state.highest };
+    return isFree ? [granted, state] : [state];
+  }
+  if (!("token" in output)) return [];
+  const { token } = output;
+  if (token === null) return isFree && lock.isRefusalExact ? [] : [state];
+  if (!isFree || token <= state.highest) return [];
+  return [{ holds: [...state.holds, { hold, permits, token }], highest: token }];
+}
+
+const holdOf = ({ holds }: LockState, { hold, token }: { hold: string; token: number }): Hold | undefined =>
+  holds.find((held) => held.hold === hold && held.token === token);
+
+function ended(state: LockState, hold: Hold | undefined, output: LockOutput | null): LockState[] {
+  if (!agrees(output, hold !== undefined)) return [];
+  return [hold ? { ...state, holds: state.holds.filter((held) => held !== hold) } : state];
+}
+
+const agrees = (output: LockOutput | null, done: boolean): boolean =>
+  output === null || ("done" in output && output.done === done);
+
+/** A hold of unknown token is one of those that are listed beside the known. */
+function areHolding({ holds }: LockState, tokens: readonly number[]): boolean {
+  const known = holds.filter(({ token }) => token !== null);
+  return tokens.length === holds.length && known.every(({ token }) => tokens.includes(token!));
+}
+
+/** The calls, and for each hold the lapse that may come: never before its last acknowledged renewal has run out. */
+export function withLapses(calls: readonly Call<LockInput, LockOutput>[]): Call<LockInput, LockOutput>[] {
+  // What was released had not lapsed before.
+  const released = new Set(
+    calls.flatMap(({ input, output }) =>
+      input.kind === "release" && output && "done" in output && output.done ? [input.hold] : [],
+    ),
+  );
+  const lapses = calls.flatMap(({ input, outcome, output, calledAt }): Call<LockInput, LockOutput>[] => {
+    if (input.kind !== "acquire" || outcome === "fail") return [];
+    if (output !== null && "token" in output && output.token === null) return [];
+    const { lock, hold } = input;
+    if (released.has(hold)) return [];
+    // Whoever was never answered was never promised anything.
+    const until = outcome === "unknown" ? calledAt : Math.max(calledAt + input.ttlMs, renewedUntil(calls, hold));
+    return [lapseCall({ kind: "lapse", lock, hold }, until)];
+  });
+  return [...calls, ...lapses];
+}
+
+function renewedUntil(calls: readonly Call<LockInput, LockOutput>[], hold: string): number {
+  const ends = calls.map(({ input, output, calledAt }) =>
+    input.kind === "renew" && input.hold === hold && output !== null && "done" in output && output.done
+      ? calledAt + input.ttlMs
+      : 0,
+  );
+  return Math.max(0, ...ends);
+}
+
+/** A call that nobody made, and that may never have happened. */
+export function lapseCall<I extends { kind: string }>(input: I, calledAt: number): Call<I, never> {
+  return { client: -1, id: -1, input, calledAt, returnedAt: Infinity, outcome: "unknown", output: null };
+}

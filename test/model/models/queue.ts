@@ -1,0 +1,136 @@
+/**
+ * A queue with a visibility timeout: what is received is hidden until it is acknowledged, given back, or its time runs out.
+ * Within a group messages are delivered in the order in which they were sent; what comes back comes back to its place.
+ * Rules Q1 to Q4, Q6.
+ *
+ * Every receive has a name of its own, by which a delivery that nobody saw can be spoken of.
+ */
+import type { Call } from "../history.ts";
+import type { Model } from "../search.ts";
+import { lapseCall } from "./lock.ts";
+
+export type QueueInput =
+  | { kind: "send"; topic: string; message: string; group: string }
+  /** At most one message. */
+  | { kind: "receive"; topic: string; name: string; visibilityMs: number }
+  | { kind: "ack"; topic: string; receipt: string }
+  /** Back to its place at once. */
+  | { kind: "nack"; topic: string; receipt: string }
+  | { kind: "extend"; topic: string; receipt: string; visibilityMs: number }
+  | { kind: "lapse"; topic: string; name: string };
+
+export type QueueOutput =
+  | { sent: true }
+  | { delivery: { message: string; receipt: string } | null }
+  /** Whether the receipt was the message's live one. */
+  | { done: boolean };
+
+interface Message {
+  message: string;
+  group: string;
+  /** The receive that has it, and the receipt it was given (null where the answer was lost); null = ready. */
+  hidden: { by: string; receipt: string | null } | null;
+}
+
+export interface QueueOptions {
+  /** A group whose first message is hidden delivers nothing. */
+  isBlocking: boolean;
+}
+
+/** The state: what is not acknowledged, in the order in which it was sent. */
+export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[], QueueInput, QueueOutput> {
+  return {
+    initial: [],
+    partOf: ({ topic }) => topic,
+    keyOf: (state) => state.map(({ message, hidden }) => `${message}:${hidden?.by ?? ""}`).join(),
+    step(state, input, output) {
+      switch (input.kind) {
+        case "send":
+          return [[...state, { message: input.message, group: input.group, hidden: null }]];
+        case "receive":
+          return receive(state, input.name, output, isBlocking);
+        case "ack":
+        case "nack": {
+          const at = state.findIndex(({ hidden }) => hidden?.receipt === input.receipt);
+          if (!agrees(output, at !== -1)) return [];
+          if (at === -1) return [state];
+          return [input.kind === "ack" ? state.toSpliced(at, 1) : shownAgain(state, at)];
+        }
+        case "extend":
+          return agrees(
+            output,
+            state.some(({ hidden }) => hidden?.receipt === input.receipt),
+          )
+            ? [state]
+            : [];
+        case "lapse": {
+          const at = state.findIndex(({ hidden }) => hidden?.by === input.name);
+          return at === -1 ? [] : [shownAgain(state, at)];
+        }
+      }
+    },
+  };
+}
+
+/** Of each group the first that is ready, unless something before it is in the way. */
+function deliverable(state: readonly Message[], isBlocking: boolean): number[] {
+  const passed = new Set<string>();
+  return state.flatMap(({ group, hidden }, at) => {
+    if (passed.has(group) || (hidden && !isBlocking)) return [];
+    passed.add(group);
+    return hidden ? [] : [at];
+  });
+}
+
+function receive(
+  state: readonly Message[],
+  name: string,
+  output: QueueOutput | null,
+  isBlocking: boolean,
+): (readonly Message[])[] {
+  const choices = deliverable(state, isBlocking);
+  const hide = (at: number, receipt: string | null): readonly Message[] =>
+    state.with(at, { ...state[at]!, hidden: { by: name, receipt } });
+  if (output === null) return [...choices.map((at) => hide(at, null)), state];
+  if (!("delivery" in output)) return [];
+  const { delivery } = output;
+  if (delivery === null) return choices.length === 0 ? [state] : [];
+  return choices.filter((at) => state[at]!.message === delivery.message).map((at) => hide(at, delivery.receipt));
+}
+
+const shownAgain = (state: readonly Message[], at: number): readonly Message[] =>
+  state.with(at, { ...state[at]!, hidden: null });
+
+const agrees = (output: QueueOutput | null, done: boolean): boolean =>
+  output === null || ("done" in output && output.done === done);
+
+/** A delivery is hidden at least as long as was acknowledged; one that nobody saw may end at any time. */
+export function withTimeouts(calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] {
+  // What was acknowledged or given back had not timed out before.
+  const ended = new Set(
+    calls.flatMap(({ input, output }) =>
+      (input.kind === "ack" || input.kind === "nack") && output && "done" in output && output.done
+        ? [input.receipt]
+        : [],
+    ),
+  );
+  const timeouts = calls.flatMap(({ input, outcome, output, calledAt }): Call<QueueInput, QueueOutput>[] => {
+    if (input.kind !== "receive" || outcome === "fail") return [];
+    const lapse = { kind: "lapse", topic: input.topic, name: input.name } as const;
+    if (output === null) return [lapseCall(lapse, calledAt)];
+    if (!("delivery" in output) || output.delivery === null) return [];
+    const { receipt } = output.delivery;
+    if (ended.has(receipt)) return [];
+    const extensions = calls.flatMap((call) =>
+      call.input.kind === "extend" &&
+      call.input.receipt === receipt &&
+      call.output &&
+      "done" in call.output &&
+      call.output.done
+        ? [call.calledAt + call.input.visibilityMs]
+        : [],
+    );
+    return [lapseCall(lapse, Math.max(calledAt + input.visibilityMs, ...extensions))];
+  });
+  return [...calls, ...timeouts];
+}

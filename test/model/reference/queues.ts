@@ -1,0 +1,165 @@
+/** A queue to check the checkers with: right, or wrong in one named way. */
+import type { Call } from "../history.ts";
+import type { QueueInput, QueueOutput } from "../models/queue.ts";
+import type { Random } from "../random.ts";
+import { simulate } from "../simulate.ts";
+
+export type QueueFault =
+  | "loses a message"
+  | "delivers what is hidden"
+  | "delivers what was acknowledged"
+  | "delivers what nobody sent"
+  | "gives a receipt twice"
+  | "accepts a stale receipt"
+  | "acknowledges twice"
+  | "swaps two of a group"
+  | "forgets what was given back"
+  | "acknowledges a send and drops it";
+
+interface Message {
+  message: string;
+  group: string;
+  receipt: string | null;
+  untilAt: number;
+}
+
+const VISIBILITY_MS = 40;
+const FAULTY_SHARE = 0.3;
+
+class Queue {
+  readonly #random: Random;
+  readonly #fault: QueueFault | null;
+  readonly #isBlocking: boolean;
+  #messages: Message[] = [];
+  #acked: Message | null = null;
+  #staleReceipts = new Map<string, string>();
+  #count = 0;
+
+  constructor(random: Random, fault: QueueFault | null, isBlocking: boolean) {
+    this.#random = random;
+    this.#fault = fault;
+    this.#isBlocking = isBlocking;
+  }
+
+  apply(input: QueueInput, at: number): QueueOutput {
+    for (const message of this.#messages) if (message.receipt !== null && message.untilAt <= at) this.#show(message);
+    switch (input.kind) {
+      case "send":
+        if (!this.#isNow("acknowledges a send and drops it"))
+          this.#messages.push({ message: input.message, group: input.group, receipt: null, untilAt: 0 });
+        return { sent: true };
+      case "receive":
+        return { delivery: this.#receive(at + input.visibilityMs) };
+      case "ack": {
+        const message = this.#find(input.receipt);
+        if (!message) return { done: this.#staleReceipts.has(input.receipt) && this.#isNow("acknowledges twice") };
+        this.#remove(message);
+        this.#acked = message;
+        this.#staleReceipts.set(input.receipt, message.message);
+        return { done: true };
+      }
+      case "nack": {
+        const message = this.#find(input.receipt);
+        if (!message) return { done: false };
+        if (this.#isNow("forgets what was given back")) this.#remove(message);
+        else this.#show(message);
+        return { done: true };
+      }
+      case "extend": {
+        const message = this.#find(input.receipt);
+        if (message) message.untilAt = at + input.visibilityMs;
+        return { done: message !== undefined };
+      }
+      case "lapse":
+        throw new Error("nobody calls this");
+    }
+  }
+
+  #receive(untilAt: number): { message: string; receipt: string } | null {
+    if (this.#isNow("delivers what nobody sent")) return { message: "nobody's", receipt: `r${this.#count++}` };
+    if (this.#acked && this.#isNow("delivers what was acknowledged"))
+      return { message: this.#acked.message, receipt: `r${this.#count++}` };
+    const hidden = this.#messages.find(({ receipt }) => receipt !== null);
+    const isTwice = hidden && this.#isNow("delivers what is hidden");
+    let message = isTwice ? hidden : this.#firstReady();
+    if (!message) return null;
+    if (!isTwice && this.#isNow("swaps two of a group")) {
+      const { group } = message;
+      message = this.#messages.findLast((other) => other.group === group && other.receipt === null)!;
+    }
+    const receipt =
+      this.#count > 0 && this.#isNow("gives a receipt twice") ? `r${this.#count - 1}` : `r${this.#count++}`;
+    Object.assign(message, { receipt, untilAt });
+    if (this.#isNow("loses a message")) this.#remove(message);
+    return { message: message.message, receipt };
+  }
+
+  #firstReady(): Message | undefined {
+    const blocked = new Set<string>();
+    return this.#messages.find(({ receipt, group }) => {
+      if (receipt === null && !blocked.has(group)) return true;
+      if (this.#isBlocking) blocked.add(group);
+      return false;
+    });
+  }
+
+  #find(receipt: string): Message | undefined {
+    const live = this.#messages.find((message) => message.receipt === receipt);
+    if (live || this.#fault !== "accepts a stale receipt") return live;
+    const stale = this.#staleReceipts.get(receipt);
+    return this.#messages.find(({ message }) => message === stale);
+  }
+
+  #show(message: Message): void {
+    this.#staleReceipts.set(message.receipt!, message.message);
+    message.receipt = null;
+  }
+
+  #remove(message: Message): void {
+    this.#messages = this.#messages.filter((other) => other !== message);
+  }
+
+  #isNow(fault: QueueFault): boolean {
+    return this.#fault === fault && this.#random.chance(FAULTY_SHARE);
+  }
+}
+
+/** Sends and receives first, then everything is received and acknowledged. */
+export function queueHistory(
+  random: Random,
+  fault: QueueFault | null,
+  { calls = 160, isBlocking = false }: { calls?: number; isBlocking?: boolean } = {},
+): Call<QueueInput, QueueOutput>[] {
+  const queue = new Queue(random, fault, isBlocking);
+  const receipts: string[] = [];
+  const mine = new Map<number, string>();
+  let [sends, receives] = [0, 0];
+  const topic = "t";
+  return simulate<QueueInput, QueueOutput>(random, {
+    clients: 5,
+    calls: calls * 2,
+    lostShare: 0.02,
+    next(client) {
+      // Every message, and every one that timed out, has its turn in the second half.
+      const isDraining = sends >= calls / 4;
+      const own = mine.get(client);
+      if (own !== undefined) {
+        mine.delete(client);
+        const isKept = !isDraining && random.chance(0.2);
+        if (isKept)
+          return random.chance(0.5) ? null : { kind: "extend", topic, receipt: own, visibilityMs: VISIBILITY_MS };
+        return { kind: !isDraining && random.chance(0.2) ? "nack" : "ack", topic, receipt: own };
+      }
+      if (receipts.length > 0 && random.chance(0.15)) return { kind: "ack", topic, receipt: random.pick(receipts) };
+      if (!isDraining && random.chance(0.6))
+        return { kind: "send", topic, message: `m${sends++}`, group: random.pick(["g", "h"]) };
+      return { kind: "receive", topic, name: `n${receives++}`, visibilityMs: VISIBILITY_MS };
+    },
+    apply: (input, at) => queue.apply(input, at),
+    answered(client, input, output) {
+      if (input.kind !== "receive" || !("delivery" in output) || output.delivery === null) return;
+      receipts.push(output.delivery.receipt);
+      mine.set(client, output.delivery.receipt);
+    },
+  });
+}
