@@ -52,6 +52,13 @@ import { resolvePrincipal } from "./policy/principal.ts";
 import type { PageInput } from "./policy/records.ts";
 import * as roles from "./policy/roles.ts";
 import * as tokens from "./policy/tokens.ts";
+import type { ReceiveInput } from "./queues/receive.ts";
+import { receive } from "./queues/receive.ts";
+import type { SendInput } from "./queues/send.ts";
+import { send } from "./queues/send.ts";
+import type { ExtendInput, NackInput, ReceiptsInput } from "./queues/settle.ts";
+import { ack, extend, nack } from "./queues/settle.ts";
+import * as topics from "./queues/topics.ts";
 import type { NodeInstancesInput } from "./registry/nodes.ts";
 import { findNode, instancesOn, listNodes } from "./registry/nodes.ts";
 import type { CheckReport, InstanceName, InstancePatch } from "./registry/registry.ts";
@@ -178,6 +185,15 @@ export const COMMANDS = {
   "rule.delete": (txn: Txn, context: Context, input: DeleteRuleInput) => deleteRule(txn, context, input),
   "virtualIp.settle": (txn: Txn, context: Context, input: SettleInput) => settle(txn, context, input),
   "virtualIp.setManual": (txn: Txn, context: Context, input: ManualInput) => setManual(txn, context, input),
+  "queue.send": (txn: Txn, context: Context, input: SendInput) => send(txn, context, input),
+  "queue.receive": (txn: Txn, context: Context, input: ReceiveInput) => receive(txn, context, input),
+  "queue.ack": (txn: Txn, context: Context, input: ReceiptsInput) => ack(txn, context, input),
+  "queue.nack": (txn: Txn, context: Context, input: NackInput) => nack(txn, context, input),
+  "queue.extend": (txn: Txn, context: Context, input: ExtendInput) => extend(txn, context, input),
+  "queue.purge": (txn: Txn, context: Context, input: { topic: string }) => topics.purge(txn, context, input),
+  "queue.delete": (txn: Txn, context: Context, input: { topic: string }) => topics.deleteTopic(txn, context, input),
+  "queue.configure": (txn: Txn, context: Context, input: topics.ConfigureInput) =>
+    topics.configure(txn, context, input),
   "authority.put": (txn: Txn, context: Context, input: { authority: Authority; cas: number }) =>
     putAuthority(txn, context, input),
   "authority.issue": (txn: Txn, context: Context, input: { certificate: IssuedCertificate; cas: number }) =>
@@ -210,6 +226,13 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
   "authMethod.delete",
   "bindingRule.delete",
   "rule.delete",
+  // Whoever is to empty a queue writes down what is in flight.
+  "queue.receive",
+  "queue.ack",
+  "queue.nack",
+  "queue.extend",
+  "queue.purge",
+  "queue.delete",
 ]);
 
 /** What a query reads from. */
@@ -336,6 +359,8 @@ export const QUERIES = {
   "rule.ingresses": ({ store }: QueryContext, input: IngressInput) => ingressesFor(store, input),
   "rule.access": ({ store }: QueryContext, input: AccessMatchInput) => accessMatching(store, input),
   "virtualIp.get": ({ store }: QueryContext, input: { service: string }) => findVirtualIp(store, input),
+  "queue.stats": ({ store }: QueryContext, input: { topic: string }) => topics.statsOf(store, input),
+  "queue.list": ({ store }: QueryContext, input: PageInput) => topics.listTopics(store, input),
   "authority.get": ({ store }: QueryContext, _input: Record<never, never>) => authorityOf(store),
   "authority.certificate": ({ store }: QueryContext, input: Holder) => certificateOf(store, input),
 } satisfies Record<string, (context: QueryContext, input: never) => unknown>;

@@ -24,6 +24,8 @@ import { locks } from "./locks/locks.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
 import { isPulled } from "./model.ts";
 import type { Stored } from "./policy/records.ts";
+import { QUEUE_SPACES } from "./queues/keys.ts";
+import { availableAfter, isQueueSpace, QUEUE_TIMER_SPACES, queueTimer, returnAll } from "./queues/tend.ts";
 import type { CheckReport, InstanceName } from "./registry/registry.ts";
 import { markSuspect, report } from "./registry/registry.ts";
 import type { CheckSubject } from "./registry/spaces.ts";
@@ -40,7 +42,7 @@ import type { Checksum, SqlDatabase } from "./store/sqlite.sql.ts";
 import { SqliteBackend } from "./store/sqlite.sql.ts";
 import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
 import { Store } from "./store/store.ts";
-import type { Context, KeyRange, Txn } from "./store/txn.ts";
+import type { Context, KeyRange, Space, StoredRecord, Txn } from "./store/txn.ts";
 import { JsonSpace } from "./store/txn.ts";
 import type { Unsettled } from "./virtual-ips/entitlement.ts";
 import { namesOf, nameTouched, unsettledOf } from "./virtual-ips/entitlement.ts";
@@ -137,11 +139,12 @@ export class Core {
   /** Names whose virtual address may be missing, or is to be given back. */
   #unsettled = new Set<string>();
   #held = { revision: 0, untilAt: 0 };
+  #available = new Map<string, number>();
   #inTransaction = false;
 
   constructor(ports: CorePorts, now: number) {
     this.#ports = ports;
-    this.backend = new SqliteBackend(ports.database, ports.checksum);
+    this.backend = new SqliteBackend(ports.database, ports.checksum, QUEUE_SPACES);
     this.store = new Store(this.backend, ports.digest);
     this.#settings = settingsOf(this.store);
     this.#load(now);
@@ -165,6 +168,7 @@ export class Core {
    */
   execute(calls: readonly Call[], now: number, isLate: () => boolean = () => false): Result<unknown>[] {
     const results: Result<unknown>[] = [];
+    if (now >= this.#held.untilAt) this.backend.keepUsual();
     this.#batch(now, () => {
       this.#expire(now);
       const isFull = this.backend.sizeBytes() > this.#ports.sizeMax;
@@ -276,6 +280,8 @@ export class Core {
   /** Keeps deadlines and forgets old history, in slices. Answers true while there is more to do at once. */
   maintain(now: number): boolean {
     if (this.#checkpointAt !== null && this.#checkpointAt <= now) this.checkpoint();
+    if (now >= this.#held.untilAt) this.backend.keepUsual();
+    if (this.backend.dropLeftovers()) return true;
     const { history, audit } = this.#settings;
     if (!this.#mustCompact(now)) return false;
     return this.#batch(now, () => {
@@ -297,6 +303,7 @@ export class Core {
   /** History as of `revision` is kept until then, for who reads it in parts. */
   hold(revision: number, untilAt: number): void {
     this.#held = { revision, untilAt };
+    this.backend.keepAll();
   }
 
   get isEmpty(): boolean {
@@ -317,6 +324,7 @@ export class Core {
         restoredSpace.put(txn, ["last"], origin);
         // They may be another namespace's: the directory tells which are ours.
         for (const { key } of virtualIpSpace.under(txn, [])) txn.delete(virtualIpSpace.name, key);
+        returnAll(txn, now);
         // What was held at the snapshot may have been another's since: all are free, for higher tokens.
         locks.forgetAll(txn);
         forgetElections(txn);
@@ -359,7 +367,17 @@ export class Core {
     return changed;
   }
 
+  /** Topics that were touched since the last time this was asked, and how many messages of each may be received. */
+  takeAvailable(): ReadonlyMap<string, number> {
+    const available = this.#available;
+    if (available.size > 0) this.#available = new Map();
+    return available;
+  }
+
   #load(now: number): void {
+    for (const space of QUEUE_TIMER_SPACES) {
+      for (const record of this.store.range(space, EVERYTHING)) this.#trackQueue(space, record.key, record);
+    }
     for (const record of leaseSpace.under(this.store, [])) {
       this.deadlines.set(leaseTimer(leaseSpace.parts(record.key)[0]!, leaseSpace.decode(record)));
     }
@@ -443,6 +461,10 @@ export class Core {
         } else if (space === LOCK_DELAY) {
           if (after) this.deadlines.set(lockDelayTimer(after));
           else this.deadlines.remove(lockDelayTimerKey(key));
+        } else if (isQueueSpace(space)) {
+          this.#trackQueue(space, key, after);
+          const touched = availableAfter(change);
+          if (touched) this.#available.set(touched.topic, touched.available);
         } else if (space === settingsSpace.name) {
           this.#settings = settingsOf(this.store);
         } else {
@@ -485,6 +507,13 @@ export class Core {
       after ? checkTimers(subject, after.checks) : [],
     );
     this.#trackChecks(subject, before, after);
+  }
+
+  #trackQueue(space: Space, key: Uint8Array, record: StoredRecord | null): void {
+    const deadline = queueTimer(space, key, record);
+    if (!deadline) return;
+    if (!deadline.timer) this.deadlines.remove(deadline.key);
+    else if (this.deadlines.get(deadline.key)?.deadlineAt !== deadline.timer.sinceAt) this.deadlines.set(deadline.timer);
   }
 
   #trackSession(session: Session): void {

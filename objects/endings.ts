@@ -12,6 +12,7 @@ import { leaseOf, leaseSpace, revokeLease } from "./leases/leases.ts";
 import type { EndLease } from "./locks/arbiter.ts";
 import { locks } from "./locks/locks.ts";
 import { deleteLookupsOf } from "./lookups/lookups.ts";
+import { lapseQueue } from "./queues/tend.ts";
 import * as registry from "./registry/lapse.ts";
 import type { SessionFollower } from "./sessions/ending.ts";
 import * as sessions from "./sessions/ending.ts";
@@ -49,6 +50,11 @@ export function lapse(txn: Txn, context: Context, deadline: Deadline): void {
       return;
     case "lockDelay":
       endLockDelay(txn, key);
+      return;
+    case "queue":
+    case "queueFlight":
+    case "queueGarbage":
+      lapseQueue(txn, context, { ...deadline, kind });
       return;
     case "instance":
     case "check":

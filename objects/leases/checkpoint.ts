@@ -5,6 +5,7 @@
  * a renewal.
  */
 import type { Deadline } from "./deadlines.ts";
+import { isRenewable } from "./deadlines.ts";
 
 /** Well under a row's limit. */
 const PART_CHARACTERS = 500_000;
@@ -16,7 +17,9 @@ export function packCheckpoint(deadlines: Iterable<Deadline>): string[] {
   const parts: string[] = [];
   let part: string[] = [];
   let length = 0;
-  for (const { key, deadlineAt, extensions } of deadlines) {
+  for (const { key, kind, deadlineAt, extensions } of deadlines) {
+    // Of what nobody can renew the records say all.
+    if (!isRenewable(kind)) continue;
     const entry = JSON.stringify([key, deadlineAt, extensions] satisfies Entry);
     part.push(entry);
     length += entry.length + 1;

@@ -19,7 +19,11 @@ export type TimerKind =
   /** An instance that has been critical for too long; not renewable. */
   | "deregister"
   /** The pause after the holder of a key was lost; not renewable. */
-  | "lockDelay";
+  | "lockDelay"
+  /** A topic in which something is due, deliveries whose time is over, what was purged; none is renewable. */
+  | QueueTimerKind;
+
+export type QueueTimerKind = "queue" | "queueFlight" | "queueGarbage";
 
 /** A deadline as the records tell it: the least that was promised. */
 export interface Timer {
@@ -55,6 +59,9 @@ export class Deadlines {
     check: 0,
     deregister: 0,
     lockDelay: 0,
+    queue: 0,
+    queueFlight: 0,
+    queueGarbage: 0,
   };
 
   get size(): number {
@@ -221,6 +228,16 @@ export class Deadlines {
   }
 }
 
-export function isRenewable(kind: TimerKind): boolean {
-  return kind !== "deregister" && kind !== "lockDelay";
-}
+const RENEWABLE: Record<TimerKind, boolean> = {
+  lease: true,
+  session: true,
+  instance: true,
+  check: true,
+  deregister: false,
+  lockDelay: false,
+  queue: false,
+  queueFlight: false,
+  queueGarbage: false,
+};
+
+export const isRenewable = (kind: TimerKind): boolean => RENEWABLE[kind];

@@ -84,6 +84,10 @@ export interface Backend extends Reader {
   /** The stored result of an earlier command with this request key. */
   replayOf(requestKey: string): { command: string; result: string; revision: number } | undefined;
   snapshotPage(revision: number, after: SnapshotCursor | null, bytesMax: number): SnapshotPage;
+  /** The first revision as of which the space can be read, besides the present; Infinity = only the present. */
+  historyBegins(space: Space): number;
+  /** The same of all spaces together. */
+  readonly allHistoryBegins: number;
   /** Drops the versions that these commits replaced, and moves the compaction mark to `revision`. */
   dropHistory(rows: LogRow[], revision: number): void;
   /** Forgets audit entries up to `revision`, keeping its hash as the chain's new base. */

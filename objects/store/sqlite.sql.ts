@@ -5,6 +5,9 @@
  * record row and one log row. Each record carries a checksum, because SQLite does not notice a flipped payload bit; a
  * record that fails it is refused with `corrupt`, never served.
  *
+ * Of spaces that turn over with every request (queues) no history is kept: below the present they are always `compacted`,
+ * except while somebody reads a snapshot, for whom everything is kept (`keepAll`).
+ *
  * What the commits of one batch write is held until its end (`batch`): a call of the database costs more than a row.
  *
  * Runs on a Durable Object's `sql` and, for tests of the core, on any other SQLite behind `SqlDatabase`.
@@ -69,6 +72,7 @@ const SCHEMA_VERSION = "1";
 const CANONICAL_CHARS_MAX = 500_000;
 const COLUMNS = "key, value, create_revision, mod_revision, version, lease, checksum";
 const SNAPSHOT_ROWS = 500;
+const LEFTOVERS_SLICE = 2000;
 /** Values bound in one statement; Durable Objects take a hundred. */
 const BINDINGS_MAX = 100;
 const EMPTY = new Uint8Array();
@@ -81,10 +85,18 @@ export class SqliteBackend implements Backend {
   readonly #direct: Statements;
   readonly #database: SqlDatabase;
   readonly #checksum: Checksum;
+  readonly #transient: ReadonlySet<Space>;
+  /** Of every space there is history since this revision; null = not of the transient ones. */
+  #allSince: number | null = null;
+  /** Rows of transient spaces may have been left behind, by this life or an earlier one. */
+  #hasLeftovers: boolean;
   /** Null outside of a batch. */
   #pending: PendingWrites | null = null;
 
-  constructor(database: SqlDatabase, checksum: Checksum) {
+  /** `transient`: the spaces of which no history is kept. */
+  constructor(database: SqlDatabase, checksum: Checksum, transient: ReadonlySet<Space> = new Set()) {
+    this.#transient = transient;
+    this.#hasLeftovers = transient.size > 0;
     // An empty array may have no memory behind it, which some bindings take for NULL.
     const whole = (value: SqlValue): SqlValue => (value instanceof Uint8Array && value.length === 0 ? EMPTY : value);
     this.#direct = { all: (query, ...bindings) => database.all(query, ...bindings.map(whole)) };
@@ -247,7 +259,8 @@ export class SqliteBackend implements Backend {
   #append({ commit, canonical, content, hash, replay }: AppendedCommit, pending: PendingWrites): void {
     const { revision } = commit;
     for (const { space, key, before, after } of commit.changes) {
-      if (before) pending.replace([space, key, revision, ...this.#columns(space, before)], before.value.length);
+      const isKept = before !== null && (this.#allSince !== null || !this.#transient.has(space));
+      if (isKept) pending.replace([space, key, revision, ...this.#columns(space, before)], before.value.length);
       pending.write(space, key, after);
     }
     const requestKey = replay?.requestKey ?? null;
@@ -330,10 +343,46 @@ export class SqliteBackend implements Backend {
   dropHistory(rows: LogRow[], revision: number): void {
     for (const row of rows) {
       for (const { space, key } of row.changes) {
+        if (this.#transient.has(space)) continue;
         this.#sql.all("DELETE FROM history WHERE space = ? AND key = ? AND until = ?", space, key, row.revision);
       }
     }
     this.setMeta("compacted", String(revision));
+  }
+
+  historyBegins(space: Space): number {
+    if (!this.#transient.has(space)) return 0;
+    return this.#allSince ?? Infinity;
+  }
+
+  get allHistoryBegins(): number {
+    return this.#transient.size === 0 ? 0 : (this.#allSince ?? Infinity);
+  }
+
+  /** From here on history is kept of every space, until `keepUsual`. */
+  keepAll(): void {
+    if (this.#transient.size === 0) return;
+    this.#allSince ??= this.head().revision;
+    this.#hasLeftovers = true;
+  }
+
+  keepUsual(): void {
+    this.#allSince = null;
+  }
+
+  /** Removes what `keepAll` has kept, in slices; true while there is more. */
+  dropLeftovers(): boolean {
+    if (!this.#hasLeftovers || this.#allSince !== null) return false;
+    const names = [...this.#transient];
+    const gone = this.#sql.all(
+      `DELETE FROM history WHERE (space, key, until) IN
+         (SELECT space, key, until FROM history WHERE space IN (${names.map(() => "?").join(", ")}) LIMIT ?)
+       RETURNING 1`,
+      ...names,
+      LEFTOVERS_SLICE,
+    );
+    this.#hasLeftovers = gone.length === LEFTOVERS_SLICE;
+    return this.#hasLeftovers;
   }
 
   chainBase(): { revision: number; hash: Uint8Array } {

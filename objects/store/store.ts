@@ -158,9 +158,14 @@ export class Store implements Reader {
   }
 
   #lastChangeOf({ space, from, to }: WatchRange): number {
-    if (from.length > 0 || to !== null) return this.#backend.lastChange(space, { from, to });
+    // Of a key that is gone nothing tells where there is no history: it may have been the last change of the space.
+    const isTold = this.#backend.historyBegins(space) === 0;
+    if (isTold && (from.length > 0 || to !== null)) return this.#backend.lastChange(space, { from, to });
     let last = this.#spaceChanges.get(space);
-    if (last === undefined) this.#spaceChanges.set(space, (last = this.#backend.lastChange(space, { from, to })));
+    if (last === undefined) {
+      last = isTold ? this.#backend.lastChange(space, { from, to }) : this.#revision;
+      this.#spaceChanges.set(space, last);
+    }
     return last;
   }
 
@@ -170,13 +175,13 @@ export class Store implements Reader {
 
   /** The record as of a past revision. Codes: `compacted`, `future_revision`. */
   getAt(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
-    this.#assertReadable(revision);
+    this.#assertReadable(revision, this.#backend.historyBegins(space));
     return this.#backend.getAt(space, key, revision);
   }
 
   /** A range as of a past revision. Codes: `compacted`, `future_revision`. */
   rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[] {
-    this.#assertReadable(revision);
+    this.#assertReadable(revision, this.#backend.historyBegins(space));
     if (revision === this.#revision) return this.#backend.range(space, range, options);
     return this.#backend.rangeAt(space, range, revision, options);
   }
@@ -191,6 +196,8 @@ export class Store implements Reader {
     if (since > this.#revision) throw this.#futureError(since);
     const oldest = this.#recent[0]?.commit.revision;
     if (oldest !== undefined && since >= oldest - 1) return this.#recentEvents(since, ranges, limit, bytesMax);
+    const isKept = since === this.#revision || ranges.every(({ space }) => since >= this.#backend.historyBegins(space));
+    if (!isKept) throw this.#compactedError(since, (oldest ?? this.#revision + 1) - 1);
     return this.#loggedEvents(since, ranges, limit, bytesMax);
   }
 
@@ -208,7 +215,7 @@ export class Store implements Reader {
 
   /** A part of all records as of a revision. Codes: `compacted`, `future_revision`. */
   snapshotPage(revision: number, after: SnapshotCursor | null, bytesMax: number): SnapshotPage {
-    this.#assertReadable(revision);
+    this.#assertReadable(revision, this.#backend.allHistoryBegins);
     return this.#backend.snapshotPage(revision, after, bytesMax);
   }
 
@@ -297,21 +304,19 @@ export class Store implements Reader {
     return { events, revision: rows.length < SCAN_COMMITS_MAX ? this.#revision : rows.at(-1)!.revision };
   }
 
-  #assertReadable(revision: number): void {
+  #assertReadable(revision: number, begins: number): void {
     assertRevision("revision", revision);
+    if (revision < this.#revision && revision < begins)
+      throw this.#compactedError(revision, Math.min(begins, this.#revision));
     if (revision < this.#compacted) throw this.#compactedError(revision);
     if (revision > this.#revision) throw this.#futureError(revision);
   }
 
-  #compactedError(revision: number): HoldfastError {
-    return new HoldfastError(
-      "compacted",
-      `revision ${revision} has been compacted; the oldest kept is ${this.#compacted}`,
-      {
-        compacted: this.#compacted,
-        revision: this.#revision,
-      },
-    );
+  #compactedError(revision: number, compacted = this.#compacted): HoldfastError {
+    return new HoldfastError("compacted", `revision ${revision} has been compacted; the oldest kept is ${compacted}`, {
+      compacted,
+      revision: this.#revision,
+    });
   }
 
   #futureError(revision: number): HoldfastError {
