@@ -15,6 +15,8 @@ import { defaultNodeOf } from "./dialects/consul/node-name.ts";
 import { ConsulsResolver, nodeShown } from "./dialects/consul/own-names.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
 import { visibleTo } from "./dialects/dns/visible.ts";
+import { handleEtcd } from "./dialects/etcd/etcd.ts";
+import { isPlainPath } from "./dialects/etcd/plain-http.ts";
 import type { Zone } from "./dialects/dns/zone.ts";
 import { consulZone, ownZone } from "./dialects/dns/zone.ts";
 import { routeRequest } from "./gateway/gateway.ts";
@@ -35,6 +37,7 @@ import { ingressView, meshView } from "./resolver/mesh.ts";
 import { runNamed } from "./resolver/named.ts";
 import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
 import { nodesAt, servicesAt } from "./resolver/reverse.ts";
+import { openTunnel } from "./tunnel/tunnel.ts";
 
 export { Directory } from "../objects/directory.ts";
 export { Namespace } from "../objects/namespace.ts";
@@ -48,6 +51,9 @@ const RESOLVE_URL = /^https?:\/\/([^/:]+)(?::\d+)?\/api\/v1\/namespaces\/([a-z0-
 
 /** `…/api/v1/namespaces/<ns>/…`, raw; what is answered from the cache is not refused. */
 const NAMESPACED = /^[^?]*?\/api\/v1\/namespaces\/([^/?]+)\/(?!resolve\/)/;
+
+/** All but `/v3/discovery:…`, which is xDS. */
+const ETCD = /^\/v3(?:alpha|beta)?\/(?!discovery:)/;
 
 const CONSUL = /^\/v1(?:[/?]|$)/;
 
@@ -132,7 +138,14 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   const route = parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
   if (route) return gateway(request, env, resolver, route);
   if (CONSUL.test(pathAndQuery)) return handleConsul(request, pathAndQuery, { env, resolver, namespace: prefixed });
+  if (ETCD.test(pathAndQuery) || isPlainPath(pathAndQuery)) {
+    return handleEtcd(request, pathAndQuery, { env, namespace: prefixed });
+  }
   if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
+  if (pathAndQuery === "/tunnel") {
+    const namespace = prefixed ?? DEFAULT_NAMESPACE;
+    return openTunnel(request, new Map(), { env, namespace });
+  }
   if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", url).href, 302);
   if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");
   const failpoint = env.HOLDFAST_TEST ? failpointOf(request) : undefined;

@@ -23,6 +23,11 @@ interface ListenerKind {
 
 const LISTENERS: Partial<Record<AgentListener, ListenerKind>> = {
   dns: { transports: ["tcp", "udp"], start: startDnsListener },
+  etcd: {
+    transports: ["tcp"],
+    // HTTP/2 takes Node a moment to load, and nobody needs it where the port is off.
+    start: async (target) => (await import("../agent/grpc/listener.ts")).startGrpcListener(target),
+  },
 };
 
 type Ports = Readonly<Record<AgentListener, number>>;

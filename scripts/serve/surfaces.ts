@@ -2,7 +2,7 @@
 import net from "node:net";
 import type { RunningListener } from "./agent.ts";
 
-const DESCRIPTIONS: Record<string, string> = { dns: "udp and tcp" };
+const DESCRIPTIONS: Record<string, string> = { dns: "udp and tcp", etcd: "grpc and http" };
 
 export function surfaceLines(edge: string, host: string, listeners: readonly RunningListener[]): string[] {
   const at = net.isIPv6(host) ? `[${host}]` : host;

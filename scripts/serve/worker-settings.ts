@@ -4,7 +4,7 @@
  */
 
 export const COMPATIBILITY_DATE = "2026-07-30";
-export const COMPATIBILITY_FLAGS = ["nodejs_compat", "enable_request_signal"];
+export const COMPATIBILITY_FLAGS = ["nodejs_compat", "enable_request_signal", "no_web_socket_compression"];
 
 /** Binding name → class. All keep their state in SQLite. */
 export const DURABLE_OBJECTS: Record<string, string> = {

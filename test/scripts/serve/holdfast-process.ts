@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AGENT_PORTS } from "../../../scripts/serve/options.ts";
 
 const CHECKOUT = resolve(fileURLToPath(import.meta.url), "../../../..");
 export const LAUNCHER = join(CHECKOUT, "scripts", "holdfast.mjs");
@@ -68,7 +69,10 @@ export class HoldfastProcess {
 export class RunningServe extends HoldfastProcess {
   address = "";
 
-  /** With the placeholder Worker, a free port and no agent (until a port of it is named). Resolves when it is ready. */
+  /**
+   * With the placeholder Worker and a free port; without an agent, until a port of its own is named, and then without its
+   * other ports. Resolves when it is ready.
+   */
   static async start(
     data: string,
     args: readonly string[] = [],
@@ -76,7 +80,11 @@ export class RunningServe extends HoldfastProcess {
   ): Promise<RunningServe> {
     const entry = options.entry === null ? [] : ["--entry", options.entry ?? PLACEHOLDER];
     const port = args.includes("--port") ? [] : ["--port", "0"];
-    const agent = args.includes("--dns-port") ? [] : ["--no-agent"];
+    const isNamed = (name: string): boolean => args.includes(`--${name}-port`);
+    const names = Object.keys(AGENT_PORTS);
+    const agent = names.some(isNamed)
+      ? names.filter((name) => !isNamed(name)).flatMap((name) => [`--${name}-port`, "0"])
+      : ["--no-agent"];
     const serve = new RunningServe(["serve", "--data", data, ...agent, ...port, ...entry, ...args], options);
     serve.address = (await serve.says(/^holdfast ready on (\S+)/m))[1] as string;
     return serve;

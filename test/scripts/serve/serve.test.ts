@@ -114,14 +114,17 @@ describe("start and stop", () => {
     expect(await (await start()).get("/count")).toBe("2");
   });
 
-  test("it listens for DNS, and only for what is built", async () => {
-    const port = await closedPort();
-    const serve = run(["--port", "0", "--dns-port", String(port)]);
+  test("it listens for DNS and etcd, and only for what is built", async () => {
+    const ports = { dns: await closedPort(), etcd: await closedPort() };
+    const serve = run(["--port", "0", "--dns-port", String(ports.dns), "--etcd-port", String(ports.etcd)]);
     await serve.says(/^holdfast ready/m);
-    expect(serve.stdout).toMatch(new RegExp(`^ {2}dns +127\\.0\\.0\\.1:${port} `, "m"));
-    const socket = net.connect(port, "127.0.0.1");
-    await once(socket, "connect");
-    socket.destroy();
+    for (const [name, port] of Object.entries(ports)) {
+      expect(serve.stdout).toMatch(new RegExp(`^ {2}${name} +127\\.0\\.0\\.1:${port} `, "m"));
+      const socket = net.connect(port, "127.0.0.1");
+      await once(socket, "connect");
+      socket.destroy();
+    }
+    expect(serve.stdout).not.toMatch(/^ {2}zookeeper/m);
   });
 });
 
@@ -172,9 +175,10 @@ describe("refusals", () => {
     );
   });
 
-  test("a taken port of the agent", async () => {
+  test.each(["dns", "etcd"])("a taken port of the agent: %s", async (name) => {
     await using taken = await listener();
-    const one = run(["--port", "0", "--dns-port", String(taken.port)]);
+    const others = ["--dns-port", "0", "--etcd-port", "0"];
+    const one = run(["--port", "0", ...others, `--${name}-port`, String(taken.port)]);
     await expectFailure(one, 1, new RegExp(`^holdfast: port ${taken.port} on 127.0.0.1 is taken`));
   });
 
