@@ -98,6 +98,8 @@ export function checkDeliveries(calls: readonly QueueCall[], { isBlocking }: Que
     : calls.filter(({ input, outcome }) => input.kind === "receive" && outcome === "unknown");
   violations.push(...checkGroups([...sends.values()], byMessage, unseen));
 
+  if (!isBlocking) violations.push(...checkEmpty(calls, unseen, sends, byMessage));
+
   return {
     violations,
     sent: [...sends.values()].filter(({ outcome }) => outcome === "ok").length,
@@ -119,6 +121,28 @@ function deliveriesOf(calls: readonly QueueCall[]): Delivery[] {
     const { message, receipt } = output.delivery;
     const promised = call.calledAt + input.visibilityMs;
     return [{ message, receipt, call, hiddenUntil: Math.min(promised, refusals.get(receipt)?.calledAt ?? Infinity) }];
+  });
+}
+
+/** Nobody was told that there is nothing while something certainly lay there, sent and never seen by anybody. */
+function checkEmpty(
+  calls: readonly QueueCall[],
+  unseen: readonly QueueCall[],
+  sends: ReadonlyMap<string, QueueCall>,
+  byMessage: ReadonlyMap<string, Delivery[]>,
+): Violation[] {
+  const untouched = [...sends].flatMap(([message, send]) => {
+    if (send.input.kind !== "send" || send.outcome !== "ok") return [];
+    const firstAt = Math.min(...(byMessage.get(message) ?? []).map(({ call }) => call.calledAt));
+    return [{ send, topic: send.input.topic, until: Math.min(firstAt, ...unseen.map(({ calledAt }) => calledAt)) }];
+  });
+  return calls.flatMap((call): Violation[] => {
+    const { input, output, calledAt, returnedAt } = call;
+    if (input.kind !== "receive" || !output || !("delivery" in output) || output.delivery !== null) return [];
+    const lying = untouched.find(
+      ({ send, topic, until }) => topic === input.topic && send.returnedAt < calledAt && until > returnedAt,
+    );
+    return lying ? [{ rule: "Q1", what: "nothing was there, it said", calls: [lying.send, call] }] : [];
   });
 }
 

@@ -29,6 +29,11 @@ export class NotApplied extends Error {
   override readonly name = "NotApplied";
 }
 
+/** Thrown by what is recorded: the call may have run, may run yet, or never. */
+export class Unanswered extends Error {
+  override readonly name = "Unanswered";
+}
+
 export class Recorder<I extends { kind: string }, O> {
   readonly calls: Call<I, O>[] = [];
   readonly #clock: () => number;
@@ -38,7 +43,7 @@ export class Recorder<I extends { kind: string }, O> {
     this.#clock = clock;
   }
 
-  /** The answer of `act`, or null when it has none: whatever it throws but `NotApplied` makes the outcome unknown. */
+  /** The call as it ended. What `act` throws besides `NotApplied` and `Unanswered` is no outcome, but a fault. */
   async record(client: number, input: I, act: (id: number) => Promise<O>): Promise<Call<I, O>> {
     const call: Call<I, O> = {
       client,
@@ -55,7 +60,8 @@ export class Recorder<I extends { kind: string }, O> {
       call.outcome = "ok";
       call.returnedAt = this.now();
     } catch (error) {
-      if (!(error instanceof NotApplied)) return call;
+      if (error instanceof Unanswered) return call;
+      if (!(error instanceof NotApplied)) throw error;
       call.outcome = "fail";
       call.returnedAt = this.now();
     }

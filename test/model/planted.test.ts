@@ -130,7 +130,8 @@ const suites = {
     ],
   ),
   queue: suite<QueueFault>(
-    (random, fault) => found(search(queueOf({ isBlocking: false }), withTimeouts(queueHistory(random, fault)))),
+    (random, fault) =>
+      found(search(queueOf({ isBlocking: false }), withTimeouts(queueHistory(random, fault, { calls: 40 })))),
     [
       "loses a message",
       "delivers what is hidden",
@@ -145,7 +146,12 @@ const suites = {
   ),
   "queue of blocking groups": suite<QueueFault>(
     (random, fault) =>
-      found(search(queueOf({ isBlocking: true }), withTimeouts(queueHistory(random, fault, { isBlocking: true })))),
+      found(
+        search(
+          queueOf({ isBlocking: true }),
+          withTimeouts(queueHistory(random, fault, { calls: 40, isBlocking: true })),
+        ),
+      ),
     ["delivers what is hidden", "swaps two of a group", "loses a message"],
   ),
   deliveries: suite<QueueFault>(

@@ -42,7 +42,12 @@ export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[],
   return {
     initial: [],
     partOf: ({ topic }) => topic,
-    keyOf: (state) => state.map(({ message, hidden }) => `${message}:${hidden?.by ?? ""}`).join(),
+    // Between groups the order tells nothing.
+    keyOf: (state) =>
+      state
+        .toSorted((a, b) => compareText(a.group, b.group))
+        .map(({ message, hidden }) => `${message}:${hidden?.by ?? ""}`)
+        .join(),
     step(state, input, output) {
       switch (input.kind) {
         case "send":
@@ -71,6 +76,8 @@ export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[],
     },
   };
 }
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** Of each group the first that is ready, unless something before it is in the way. */
 function deliverable(state: readonly Message[], isBlocking: boolean): number[] {

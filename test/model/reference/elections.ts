@@ -21,7 +21,7 @@ interface Leader {
 }
 
 const TTL_MS = 40;
-const FAULTY_SHARE = 0.3;
+const FAULTY_SHARE = 0.5;
 
 class Election {
   readonly #random: Random;
@@ -87,7 +87,7 @@ export function electionsHistory(random: Random, fault: ElectionFault | null): C
   let count = 0;
   return simulate<ElectionInput, ElectionOutput>(random, {
     clients: 5,
-    calls: 160,
+    calls: 250,
     lostShare: 0.02,
     next(client) {
       const value = `v${count++}`;

@@ -23,7 +23,7 @@ interface Hold {
 }
 
 const TTL_MS = 40;
-const FAULTY_SHARE = 0.25;
+const FAULTY_SHARE = 0.4;
 
 class Lock {
   readonly #permits: number;
@@ -111,7 +111,7 @@ export function locksHistory(
   let count = 0;
   return simulate<LockInput, LockOutput>(random, {
     clients: 5,
-    calls: 160,
+    calls: 250,
     lostShare: 0.02,
     next(client) {
       if (random.chance(0.15)) return { kind: "holders", lock: random.pick(names) };

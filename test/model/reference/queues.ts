@@ -23,8 +23,8 @@ interface Message {
   untilAt: number;
 }
 
-const VISIBILITY_MS = 40;
-const FAULTY_SHARE = 0.3;
+const VISIBILITY_MS = 25;
+const FAULTY_SHARE = 0.5;
 
 class Queue {
   readonly #random: Random;
@@ -141,16 +141,16 @@ export function queueHistory(
     lostShare: 0.02,
     next(client) {
       // Every message, and every one that timed out, has its turn in the second half.
-      const isDraining = sends >= calls / 4;
+      const isDraining = sends >= calls / 3;
       const own = mine.get(client);
       if (own !== undefined) {
         mine.delete(client);
-        const isKept = !isDraining && random.chance(0.2);
+        const isKept = !isDraining && random.chance(0.25);
         if (isKept)
           return random.chance(0.5) ? null : { kind: "extend", topic, receipt: own, visibilityMs: VISIBILITY_MS };
-        return { kind: !isDraining && random.chance(0.2) ? "nack" : "ack", topic, receipt: own };
+        return { kind: !isDraining && random.chance(0.4) ? "nack" : "ack", topic, receipt: own };
       }
-      if (receipts.length > 0 && random.chance(0.15)) return { kind: "ack", topic, receipt: random.pick(receipts) };
+      if (receipts.length > 0 && random.chance(0.2)) return { kind: "ack", topic, receipt: random.pick(receipts) };
       if (!isDraining && random.chance(0.6))
         return { kind: "send", topic, message: `m${sends++}`, group: random.pick(["g", "h"]) };
       return { kind: "receive", topic, name: `n${receives++}`, visibilityMs: VISIBILITY_MS };

@@ -8,7 +8,7 @@ import { simulate } from "../simulate.ts";
 export type RegisterFault = "reads an old value" | "loses a write" | "lets two compares pass" | "reads what comes next";
 export type CounterFault = "loses an addition" | "adds twice" | "reads an old value";
 
-const FAULTY_SHARE = 0.1;
+const FAULTY_SHARE = 0.2;
 
 export function registerHistory(
   random: Random,

@@ -1,0 +1,215 @@
+/** Keys over the native API: calls of concurrent clients, what the audit log says of those that were not answered, watches. */
+import type { Asked } from "../../edge.ts";
+import type { Call } from "../history.ts";
+import { Recorder } from "../history.ts";
+import type { Random } from "../random.ts";
+import type { LogEvent, Seen, Witness } from "../witness.ts";
+import { abortSometimes, type Ordeal, type Workload } from "./ordeal.ts";
+
+type KeyInput =
+  | { kind: "get"; key: string; strong: boolean }
+  | { kind: "list"; strong: boolean }
+  | { kind: "put"; key: string; value: string; cas: number | null }
+  | { kind: "delete"; key: string }
+  /** If `key` has the revision, all keys are written; else all are read. */
+  | { kind: "txn"; key: string; modRevision: number; value: string };
+
+type SeenRecord = Required<NonNullable<Seen>>;
+
+interface KeyOutput {
+  /** Told by the answer: of a put its own, of reads the store's. */
+  revision: number | null;
+  /** Whether it wrote. */
+  done: boolean;
+  /** By key; null = absent. */
+  seen: Record<string, Seen>;
+}
+
+interface WireRecord {
+  key: string;
+  value: string;
+  modRevision: number;
+  createRevision: number;
+  version: number;
+}
+
+const NAMES = ["a", "b", "c", "d", "e"];
+
+export class KeyWorkload implements Workload {
+  readonly clients = 8;
+  progress = 0;
+  readonly prefix: string;
+  readonly recorder = new Recorder<KeyInput, KeyOutput>();
+  log: LogEvent[] = [];
+  readonly #ordeal: Ordeal;
+  readonly #api: string;
+  readonly #keys: readonly string[];
+  readonly #known = new Map<string, number>();
+  /** By request id, as the audit log has it. */
+  #commits = new Map<string, number>();
+  #count = 0;
+
+  constructor(ordeal: Ordeal, namespace = "default", prefix = "model/kv/") {
+    this.#ordeal = ordeal;
+    this.prefix = prefix;
+    this.#api = `/api/v1/namespaces/${namespace}`;
+    this.#keys = NAMES.map((name) => prefix + name);
+  }
+
+  async step(client: number, random: Random): Promise<void> {
+    const key = random.pick(this.#keys);
+    const value = `${client}:${this.#count++}`;
+    const known = this.#known.get(key) ?? 0;
+    const strong = random.chance(0.2);
+    const kind = random.pick(["get", "get", "get", "list", "put", "put", "cas", "cas", "delete", "txn"] as const);
+    const headers = abortSometimes(random);
+    switch (kind) {
+      case "get":
+        return this.#record(client, { kind, key, strong }, () => this.#get(key, strong));
+      case "list":
+        return this.#record(client, { kind, strong }, () => this.#list(strong));
+      case "put":
+      case "cas": {
+        const cas = kind === "cas" ? known : null;
+        return this.#record(client, { kind: "put", key, value, cas }, (id) => this.#put(id, key, value, cas, headers));
+      }
+      case "delete":
+        return this.#record(client, { kind, key }, (id) => this.#delete(id, key, headers));
+      case "txn":
+        return this.#record(client, { kind, key, modRevision: known, value }, (id) =>
+          this.#txn(id, key, known, value, headers),
+        );
+    }
+  }
+
+  async #record(client: number, input: KeyInput, act: (id: number) => Promise<KeyOutput>): Promise<void> {
+    const { output } = await this.recorder.record(client, input, act);
+    if (!output) return;
+    this.progress++;
+    for (const [key, seen] of Object.entries(output.seen)) this.#known.set(key, seen?.modRevision ?? 0);
+  }
+
+  async #get(key: string, strong: boolean): Promise<KeyOutput> {
+    const { status, headers, text } = await this.#ask(`/kv/${key}${strong ? "?consistency=strong" : ""}`, {}, [404]);
+    // Absence tells no revision.
+    if (status === 404) return { revision: null, done: false, seen: { [key]: null } };
+    const number = (name: string): number => Number(headers.get(`x-holdfast-${name}`));
+    const seen = {
+      value: text,
+      modRevision: number("mod-revision"),
+      createRevision: number("create-revision"),
+      version: number("version"),
+    };
+    return { revision: number("revision"), done: false, seen: { [key]: seen } };
+  }
+
+  async #list(strong: boolean): Promise<KeyOutput> {
+    const query = `?prefix=true${strong ? "&consistency=strong" : ""}`;
+    const { headers, json } = await this.#ask(`/kv/${this.prefix}${query}`, {});
+    return { revision: Number(headers.get("x-holdfast-revision")), done: false, seen: this.#seenOf(json.items) };
+  }
+
+  async #put(id: number, key: string, value: string, cas: number | null, headers: object): Promise<KeyOutput> {
+    const query = cas === null ? "" : `?cas=${cas}`;
+    const asked = { method: "PUT", body: value, headers: { ...this.#requestId(id), ...headers } };
+    const { status, json } = await this.#ask(`/kv/${key}${query}`, asked, [409]);
+    if (status !== 409) {
+      const { modRevision, createRevision, version } = json as SeenRecord;
+      return { revision: modRevision, done: true, seen: { [key]: { value, modRevision, createRevision, version } } };
+    }
+    const { revision } = json as { revision: number };
+    if (revision === cas) throw new Error(`refused though the revision is ${cas}`);
+    return { revision: null, done: false, seen: { [key]: revision === 0 ? null : { modRevision: revision } } };
+  }
+
+  async #delete(id: number, key: string, headers: object): Promise<KeyOutput> {
+    const asked = { method: "DELETE", headers: { ...this.#requestId(id), ...headers } };
+    const { status } = await this.#ask(`/kv/${key}`, asked, [404]);
+    return { revision: null, done: status !== 404, seen: { [key]: null } };
+  }
+
+  async #txn(id: number, key: string, modRevision: number, value: string, headers: object): Promise<KeyOutput> {
+    const body = {
+      compare: [{ key, target: "modRevision", operator: "=", operand: modRevision }],
+      then: this.#keys.map((one) => ({ type: "put", key: one, value })),
+      else: [{ type: "range", key: this.prefix, prefix: true }],
+    };
+    const asked = { method: "POST", body, headers: { ...this.#requestId(id), ...headers } };
+    const { json } = await this.#ask("/txn", asked);
+    if (!json.succeeded) return { revision: null, done: false, seen: this.#seenOf(json.results[0].items) };
+    const written = (json.results as WireRecord[]).map((record): [string, Seen] => [
+      record.key,
+      { ...seenRecord(record), value },
+    ]);
+    return { revision: written[0]![1]!.modRevision!, done: true, seen: Object.fromEntries(written) };
+  }
+
+  #seenOf(items: readonly WireRecord[]): Record<string, Seen> {
+    const found = new Map(items.map((record) => [record.key, seenRecord(record)]));
+    return Object.fromEntries(this.#keys.map((key) => [key, found.get(key) ?? null]));
+  }
+
+  #requestId(id: number): Record<string, string> {
+    return { "idempotency-key": `${this.prefix}${id}` };
+  }
+
+  #ask(path: string, asked: Asked, expected: readonly number[] = []) {
+    return this.#ordeal.call(this.#api + path, asked, expected);
+  }
+
+  /** The audit log says at which revision each command was carried out, also those that nobody was told of. */
+  async finish(): Promise<void> {
+    for (let since: number | null = 0; since !== null;) {
+      const { json } = await this.#ask(`/audit?limit=1000&since=${since}`, {});
+      for (const { requestId, revision } of json.entries as { requestId: string | null; revision: number }[])
+        if (requestId !== null) this.#commits.set(requestId, revision);
+      since = json.after as number | null;
+    }
+  }
+
+  get witnesses(): Witness[] {
+    return this.recorder.calls.flatMap((call) => this.#witnessOf(call));
+  }
+
+  #witnessOf(call: Call<KeyInput, KeyOutput>): Witness[] {
+    const { input, output, outcome } = call;
+    const commit = this.#commits.get(`${this.prefix}${call.id}`) ?? null;
+    if (outcome === "fail") return [];
+    if (output === null) {
+      // What was not answered saw nothing that anybody knows; what it wrote is in the log, or it never ran.
+      return commit === null ? [] : [{ call, revision: commit, wrote: this.#writesOf(input), saw: new Map() }];
+    }
+    const { revision, done, seen } = output;
+    if (!done) return [{ call, revision, wrote: new Map(), saw: new Map(Object.entries(seen)) }];
+    const saw = new Map<string, Seen>();
+    if (input.kind === "put" && input.cas !== null) saw.set(input.key, comparedWith(input.cas));
+    if (input.kind === "txn") saw.set(input.key, comparedWith(input.modRevision));
+    const at = commit ?? revision;
+    const write = { call, revision: at, wrote: this.#writesOf(input), saw };
+    // And what it was told of its own records holds once they are there.
+    return [write, { call, revision: at, wrote: new Map(), saw: new Map(Object.entries(seen)) }];
+  }
+
+  #writesOf(input: KeyInput): ReadonlyMap<string, string | null> {
+    switch (input.kind) {
+      case "get":
+      case "list":
+        return new Map();
+      case "put":
+        return new Map([[input.key, input.value]]);
+      case "delete":
+        return new Map([[input.key, null]]);
+      case "txn":
+        return new Map(this.#keys.map((key) => [key, input.value]));
+    }
+  }
+}
+
+const comparedWith = (modRevision: number): Seen => (modRevision === 0 ? null : { modRevision });
+
+const seenRecord = ({ value, modRevision, createRevision, version }: WireRecord): SeenRecord => ({
+  value: value === undefined ? "" : atob(value),
+  modRevision,
+  createRevision,
+  version,
+});

@@ -1,0 +1,117 @@
+/**
+ * A started server with clients at work, while it is killed and started again. All workloads share one server and its kills:
+ * a kill comes when each of them has got on far enough, in the middle of whatever is going on.
+ */
+import { Edge, type Asked, type Reply } from "../../edge.ts";
+import { NotApplied, Unanswered } from "../history.ts";
+import { Random } from "../random.ts";
+
+export interface Workload {
+  readonly clients: number;
+  /** One or a few calls, one after the other. Rejects only for what is a fault of the server or of the test. */
+  step(client: number, random: Random): Promise<void>;
+  /** Answers that told what became of a call, so far. */
+  readonly progress: number;
+  /** After the last step, on a server that stays. */
+  finish(): Promise<void>;
+}
+
+export interface OrdealPlan {
+  seed: number;
+  kills: number;
+  /** What each workload gets done before each kill, and after the last. */
+  progressPerLife: number;
+}
+
+/** How long it runs and with which seed: a longer run finds more (README.md). */
+export function planFromEnvironment(): OrdealPlan {
+  const { HOLDFAST_MODEL_SEED, HOLDFAST_MODEL_KILLS, HOLDFAST_MODEL_CALLS } = process.env;
+  return {
+    seed: Number(HOLDFAST_MODEL_SEED ?? 1),
+    kills: Number(HOLDFAST_MODEL_KILLS ?? 3),
+    progressPerLife: Number(HOLDFAST_MODEL_CALLS ?? 120),
+  };
+}
+
+export class Ordeal {
+  readonly edge: Edge;
+  #up: Promise<void> = Promise.resolve();
+  #isOver = false;
+  #progressed = Promise.withResolvers<void>();
+
+  constructor(edge: Edge) {
+    this.edge = edge;
+  }
+
+  /** Resolves at once while the server is up, else when it is again. */
+  get up(): Promise<void> {
+    return this.#up;
+  }
+
+  async run(workloads: readonly Workload[], { seed, kills, progressPerLife }: OrdealPlan): Promise<void> {
+    const clients = workloads.flatMap((workload, at) =>
+      Array.from({ length: workload.clients }, (_, client) =>
+        this.#client(workload, client, seed * 1000 + at * 100 + client),
+      ),
+    );
+    const all = Promise.all(clients);
+    // It is awaited below; a client that fails while the server is being started fails then.
+    all.catch(() => {});
+    for (let life = 1; life <= kills + 1; life++) {
+      const targets = workloads.map(({ progress }) => progress + progressPerLife);
+      while (workloads.some(({ progress }, at) => progress < targets[at]!))
+        await Promise.race([this.#progressed.promise, all]);
+      if (life > kills) break;
+      const up = Promise.withResolvers<void>();
+      this.#up = up.promise;
+      await this.edge.kill();
+      await this.edge.boot();
+      up.resolve();
+    }
+    this.#isOver = true;
+    await all;
+    await Promise.all(workloads.map((workload) => workload.finish()));
+  }
+
+  async #client(workload: Workload, client: number, seed: number): Promise<void> {
+    const random = new Random(seed);
+    while (!this.#isOver) {
+      await this.#up;
+      await workload.step(client, random);
+      const progressed = this.#progressed;
+      this.#progressed = Promise.withResolvers();
+      progressed.resolve();
+    }
+  }
+
+  /**
+   * An answer that tells what became of the call; else `NotApplied` or `Unanswered`. `expected`: statuses besides 2xx that are
+   * answers. Any other is a fault.
+   */
+  async call(path: string, asked: Asked, expected: readonly number[] = []): Promise<Reply> {
+    let reply: Reply;
+    try {
+      reply = await this.edge.ask(path, { signal: AbortSignal.timeout(CALL_MS), ...asked });
+    } catch (error) {
+      if (isRefused(error)) throw new NotApplied("no connection");
+      throw new Unanswered(String(error));
+    }
+    const { status, json, text } = reply;
+    if ((status >= 200 && status < 300) || expected.includes(status)) return reply;
+    if (status !== 503) throw new Error(`${asked.method ?? "GET"} ${path}: ${status} ${text}`);
+    throw json?.outcome === "unknown" ? new Unanswered(text) : new NotApplied(text);
+  }
+}
+
+const CALL_MS = 20_000;
+
+function isRefused(error: unknown): boolean {
+  const cause = (error as { cause?: { code?: string } }).cause;
+  return cause?.code === "ECONNREFUSED";
+}
+
+/** Ends the object in the middle of a commit, sometimes; `workers/edge.ts` knows the header. */
+export function abortSometimes(random: Random): Record<string, string> {
+  if (!random.chance(0.02)) return {};
+  return { "x-holdfast-test-abort": random.pick(["before_commit", "after_commit"]) };
+}
