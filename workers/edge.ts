@@ -16,6 +16,7 @@ import { ConsulsResolver, nodeShown } from "./dialects/consul/own-names.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
 import { visibleTo } from "./dialects/dns/visible.ts";
 import { handleEtcd } from "./dialects/etcd/etcd.ts";
+import { etcdServices } from "./dialects/etcd/grpc.ts";
 import { isPlainPath } from "./dialects/etcd/plain-http.ts";
 import type { Zone } from "./dialects/dns/zone.ts";
 import { consulZone, ownZone } from "./dialects/dns/zone.ts";
@@ -143,8 +144,8 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   }
   if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
   if (pathAndQuery === "/tunnel") {
-    const namespace = prefixed ?? DEFAULT_NAMESPACE;
-    return openTunnel(request, new Map(), { env, namespace });
+    const target = { env, namespace: prefixed ?? DEFAULT_NAMESPACE };
+    return openTunnel(request, etcdServices(request, target), target);
   }
   if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", url).href, 302);
   if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");
