@@ -35,8 +35,13 @@ import type { FireInput } from "./events/events.ts";
 import { fire, listEvents } from "./events/events.ts";
 import type { KeysInput, ListInput, LockInput, SetInput } from "./kv/entries.ts";
 import { acquire, entryOf, listEntries, listKeys, release, setEntry } from "./kv/entries.ts";
-import type { DeleteInput, PutInput, RangeInput, TxnInput } from "./kv/kv.ts";
-import { KV, put, rangeOf, remove, transact } from "./kv/kv.ts";
+import { KV } from "./kv/key.ts";
+import type { DeleteInput, PutInput } from "./kv/kv.ts";
+import { put, remove } from "./kv/kv.ts";
+import type { RangeInput, RangeSource } from "./kv/range.ts";
+import { countOf, rangeOf } from "./kv/range.ts";
+import type { TxnInput } from "./kv/txn.ts";
+import { transact } from "./kv/txn.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
 import { describeLease, grantLease, leaseSpace } from "./leases/leases.ts";
@@ -252,6 +257,11 @@ const rangesAt =
   (store: Store, revision: number) =>
   (space: Space, range: KeyRange, options: RangeOptions): StoredRecord[] =>
     store.rangeAt(space, range, revision, options);
+const keysAt = (store: Store, revision: number): RangeSource => ({
+  range: (range, options) => store.rangeAt(KV, range, revision, options),
+  ...(revision === store.revision && { count: (range) => store.count(KV, range) }),
+});
+
 
 export const QUERIES = {
   /** For who wants to know only whether something changed. */
@@ -281,9 +291,12 @@ export const QUERIES = {
     input: { after?: { service: string; id: string } | null; status?: HealthStatus | undefined },
   ) => listChecks(store, input),
   "registry.agentChecks": ({ store }: QueryContext, input: AgentInput) => agentChecks(store, input),
-  "kv.range": ({ store }: QueryContext, input: RangeInput & { revision?: number | undefined }) => {
+  "kv.range": ({ store }: QueryContext, input: RangeInput & AtRevision) => {
     const { revision = store.revision } = input;
-    return rangeOf(input, (range, options) => store.rangeAt(KV, range, revision, options));
+    return { ...rangeOf(input, keysAt(store, revision)), revision };
+  "kv.count": ({ store }: QueryContext, { range, revision = store.revision }: { range: KeyRange } & AtRevision) => ({
+    count: countOf(range, keysAt(store, revision)),
+  }),
   },
   "kv.entry": ({ store }: QueryContext, { key }: { key: Uint8Array }) => entryOf(store, key),
   "kv.entries": ({ store }: QueryContext, input: ListInput & AtRevision) => {

@@ -296,6 +296,22 @@ export class Core {
   }
 
   #mustCompact(now: number): boolean {
+  /**
+   * Begins to forget history up to `revision`; `compactSome` does it. It is on record who wanted it, in a commit of its own.
+   * Codes: `compacted`, `future_revision`.
+   */
+  beginCompaction(revision: number, caller: Caller, now: number): void {
+    this.store.assertCompactable(revision);
+    this.#batch(now, () =>
+      this.#commit("store.compact", caller, undefined, now, (txn) => compactionSpace.put(txn, ["last"], { revision })),
+    );
+  }
+
+  /** A slice of it; true when it got there. */
+  compactSome(revision: number, now: number): boolean {
+    return this.#batch(now, () => this.store.compact(revision));
+  }
+
     const fresh = this.revision - this.#compactedRevision;
     return fresh >= COMPACT_EVERY_REVISIONS || (fresh > 0 && now - this.#compactedAt >= COMPACT_EVERY_MS);
   }
@@ -423,7 +439,7 @@ export class Core {
   #commits: Commit[] = [];
 
   #commit<T>(
-    command: CommandName | "leases.expire" | "leases.suspect" | "snapshot.restore",
+    command: CommandName | "leases.expire" | "leases.suspect" | "snapshot.restore" | "store.compact",
     caller: Caller,
     requestId: string | undefined,
     now: number,
@@ -667,4 +683,6 @@ const EVERYTHING: KeyRange = { from: NOTHING, to: null };
 function nameOf(timerKey: string): InstanceName {
   const { service, id } = subjectOf(timerKey);
   return { service, id };
+/** The last compaction that somebody asked for. */
+const compactionSpace = new JsonSpace<{ revision: number }>("compaction");
 }

@@ -339,6 +339,17 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       this.#assertRestore(restore);
       this.#assertRestorable(options.force);
       const staged = this.#core.backend.stagedCount();
+  /** Forgets history up to a revision; answers when it is gone. Codes: `compacted`, `future_revision`. */
+  async compact(revision: number, caller: Caller): Promise<Outcome<null>> {
+    await this.#ensureRevisions(SPARE_REVISIONS);
+    const begun = this.#answer(() => {
+      this.#core.beginCompaction(revision, caller, this.#now());
+      return null;
+    });
+    while (begun.ok && !this.#core.compactSome(revision, this.#now())) await scheduler.wait(0);
+    return begun;
+  }
+
       if (staged !== count)
         throw new HoldfastError("unavailable", `${staged} of ${count} records have come; try again`);
       this.#restore++;

@@ -12,7 +12,7 @@ import { requireSession } from "../sessions/sessions.ts";
 import type { Context, KeyRange, RangeOptions, Reader, Space, StoredRecord, Txn } from "../store/txn.ts";
 import type { KeyAttributes } from "./attributes.ts";
 import { assertFlags, attributesFrom, attributesOf, KEY_ATTRIBUTES, putAttributes } from "./attributes.ts";
-import { assertKey, KV, RANGE_BYTES_MAX, RANGE_RECORDS_MAX } from "./kv.ts";
+import { assertKey, KV, RANGE_BYTES_MAX, RANGE_RECORDS_MAX } from "./key.ts";
 import { isDelayed } from "./lock-delay.ts";
 
 export type KeyEntry = StoredRecord & KeyAttributes;

@@ -7,7 +7,8 @@ import { HoldfastError } from "../errors.ts";
 import type { Context, Reader, Txn } from "../store/txn.ts";
 import type { KeyEntry, LockInput, SetInput } from "./entries.ts";
 import { acquire, entryOf, listEntries, release, setEntry } from "./entries.ts";
-import { assertKey, remove } from "./kv.ts";
+import { assertKey } from "./key.ts";
+import { remove } from "./kv.ts";
 
 export type KeyWrite =
   | ({ type: "key.set" } & SetInput)

@@ -3,7 +3,8 @@
  * key it holds is released or deleted, and kept from others for the lock delay.
  */
 import { putAttributes, attributesOf, keysHeldBy } from "../kv/attributes.ts";
-import { deleteKey, KV } from "../kv/kv.ts";
+import { KV } from "../kv/key.ts";
+import { deleteKey } from "../kv/kv.ts";
 import { startLockDelay } from "../kv/lock-delay.ts";
 import type { Check } from "../model.ts";
 import { instanceSpace, nodeKey, nodeSpace } from "../registry/spaces.ts";

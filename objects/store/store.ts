@@ -100,7 +100,7 @@ export class Store implements Reader {
         return { value: decodeResult(earlier.result) as T, revision: earlier.revision, commit: null };
       }
     }
-    const txn = new OverlayTxn(this.#backend, this.#revision + 1);
+    const txn = new OverlayTxn(this.#backend, this.#revision + 1, this);
     const value = command(txn);
     const changes = txn.changes();
     if (changes.length === 0) return { value, revision: this.#revision, commit: null };
@@ -199,6 +199,13 @@ export class Store implements Reader {
     const isKept = since === this.#revision || ranges.every(({ space }) => since >= this.#backend.historyBegins(space));
     if (!isKept) throw this.#compactedError(since, (oldest ?? this.#revision + 1) - 1);
     return this.#loggedEvents(since, ranges, limit, bytesMax);
+  }
+
+  /** Codes: `compacted` (it is already), `future_revision`. */
+  assertCompactable(revision: number): void {
+    assertRevision("revision", revision);
+    if (revision > this.#revision) throw this.#futureError(revision);
+    if (revision <= this.#compacted) throw this.#compactedError(revision);
   }
 
   /** Forgets history up to `revision`, at most `limit` commits at a time; true when it got there. */

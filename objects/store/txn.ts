@@ -50,7 +50,13 @@ export interface Reader {
   leased(lease: string): { space: Space; key: Uint8Array }[];
 }
 
-export interface Txn extends Reader {
+/** What was, as far as history goes back. */
+export interface History {
+  /** A range as of a past revision, without what a command has written. Codes: `compacted`, `future_revision`. */
+  rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[];
+}
+
+export interface Txn extends Reader, History {
   /** The revision this command will have, if it writes. */
   readonly revision: number;
   /** Writes a record. `lease` null or absent detaches it from the lease it had. */
@@ -75,13 +81,15 @@ export const KEY_BYTES_MAX = 4096;
 export class OverlayTxn implements Txn {
   readonly revision: number;
   readonly #base: Reader;
+  readonly #history: History;
   readonly #changes = new Map<string, Change>();
   /** What was read from the base, which stands still while a command runs. */
   readonly #read = new Map<string, StoredRecord | undefined>();
 
-  constructor(base: Reader, revision: number) {
+  constructor(base: Reader, revision: number, history: History) {
     this.#base = base;
     this.revision = revision;
+    this.#history = history;
   }
 
   /** The effective changes, in the order in which their keys were first touched. */
@@ -112,6 +120,10 @@ export class OverlayTxn implements Txn {
     merged.sort((a, b) => compareBytes(a.key, b.key));
     if (options.reverse) merged.reverse();
     return limit === undefined ? merged : merged.slice(0, limit);
+  }
+
+  rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[] {
+    return this.#history.rangeAt(space, range, revision, options);
   }
 
   leased(lease: string): { space: Space; key: Uint8Array }[] {

@@ -8,7 +8,8 @@ import type { ErrorValue } from "../errors.ts";
 import type { KeyEntry } from "../kv/entries.ts";
 import type { KeyRead, KeyWrite } from "../kv/operations.ts";
 import { readKeys, writeKeys } from "../kv/operations.ts";
-import { RANGE_BYTES_MAX, TXN_OPERATIONS_MAX } from "../kv/kv.ts";
+import { RANGE_BYTES_MAX } from "../kv/key.ts";
+import { TXN_OPERATIONS_MAX } from "../kv/txn.ts";
 import type { CheckSpec } from "../registry/check-spec.ts";
 import type { RegisteredInstance, RegisteredNode } from "../model.ts";
 import { findNode } from "../registry/nodes.ts";
@@ -60,7 +61,7 @@ export interface Transacted {
 
 /** Codes: `invalid_argument`; what single operations throw is told as their failure. */
 export function transact(txn: Txn, context: Context, operations: Operation[]): Transacted {
-  const attempt = new OverlayTxn(txn, txn.revision);
+  const attempt = new OverlayTxn(txn, txn.revision, txn);
   const outcome = tryAll(operations, (operation) => apply(attempt, context, operation));
   if (outcome.failures.length > 0) return outcome;
   for (const { space, key, after } of attempt.changes()) {

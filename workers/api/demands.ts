@@ -4,6 +4,7 @@
  */
 import { nodeKey } from "../../objects/registry/spaces.ts";
 import type { Kind, Verb } from "../../objects/policy/statements.ts";
+import { demandOfAttaching } from "../request/key-demands.ts";
 import type { Demand } from "../request/permission.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
 import { invalid } from "../../objects/errors.ts";
@@ -23,17 +24,6 @@ export function demandsOfBinding({ meshFor, lease }: Binding): Demand[] {
   // The mesh sends that service's traffic to it.
   if (meshFor !== undefined) demands.push({ verb: "update", kind: "service", name: meshFor });
   if (lease !== undefined) demands.push(demandOfAttaching(lease));
-  return demands;
-}
-
-/** Whoever hangs something on a lease decides when that ends, together with the lease's owner. */
-export const demandOfAttaching = (lease: string): Demand => ({ verb: "update", kind: "session", name: lease });
-
-/** A put makes a key or changes it, unless it is told which. */
-export function demandsOfPut(name: string | Uint8Array, cas?: number): Demand[] {
-  const demands: Demand[] = [];
-  if (!cas) demands.push({ verb: "create", kind: "kv", name });
-  if (cas !== 0) demands.push({ verb: "update", kind: "kv", name });
   return demands;
 }
 

@@ -7,7 +7,7 @@ import { VALUE_BYTES_MAX } from "../../objects/store/txn.ts";
 import { readBody } from "../request/body.ts";
 import type { Demand } from "../request/permission.ts";
 import { recordOutput } from "./convert.ts";
-import { demandOfAttaching, demandsOfPut } from "./demands.ts";
+import { demandOfAttaching, demandsOfPut } from "../request/key-demands.ts";
 import type { ApiResult } from "./route.ts";
 import { flag, notFound, REVISION_MAX, route, whole, words } from "./route.ts";
 import * as schema from "./schemas.ts";

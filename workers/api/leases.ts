@@ -1,6 +1,6 @@
 /** Leases: granted, renewed, revoked, with what hangs on them. */
 import { z } from "@hono/zod-openapi";
-import { KV } from "../../objects/kv/kv.ts";
+import { KV } from "../../objects/kv/key.ts";
 import type { LeaseInfo } from "../../objects/leases/leases.ts";
 import { assertLeaseId } from "../../objects/leases/leases.ts";
 import type { Kind } from "../../objects/policy/statements.ts";

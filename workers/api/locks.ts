@@ -7,10 +7,10 @@ import { LOCK_KINDS, locks } from "../../objects/locks/locks.ts";
 import type { CommandOptions } from "../request/namespace-client.ts";
 import type { Demand } from "../request/permission.ts";
 import { isoTime } from "./convert.ts";
-import { demandOfAttaching } from "./demands.ts";
+import { demandOfAttaching } from "../request/key-demands.ts";
 import { REVISION_MAX, route, whole, words } from "./route.ts";
 import type { Waiter } from "./turn.ts";
-import { awaitTurn } from "./turn.ts";
+import { awaitTurn, waiterOf } from "./turn.ts";
 import { visiblePage } from "./visible.ts";
 
 export const OWN_TTL_SECONDS = 15;
@@ -150,15 +150,11 @@ export const lockRoutes = [
     ],
     body: acquireInput,
     response: claimOutput,
-    async handle({ client, request, params, body, options, reauthorize }) {
+    async handle(asked) {
+      const { params, body, options } = asked;
       const name = params["name"]!;
-      const waiter: Waiter = {
-        client,
-        signal: request.signal,
-        reauthorize: async () => (await reauthorize()).assert("acquire", "lock", name),
-      };
       const input = { name, ...claimInput(body), ...termsOf(body) };
-      const { claim, revision } = await acquire(waiter, input, waitOf(body), options);
+      const { claim, revision } = await acquire(waiterOf(asked, "acquire"), input, waitOf(body), options);
       if (!claim) throw notToBeHad("lock", name);
       return { value: claimOutputOf(claim), revision, status: claim.token === null ? 202 : 200 };
     },

@@ -1,10 +1,10 @@
 /** Transactions over keys: compare, then, else. */
 import { prefixEnd } from "../../objects/bytes.ts";
 import { invalid } from "../../objects/errors.ts";
-import type { Compare, TxnInput, TxnOperation, TxnOperationResult, TxnResult } from "../../objects/kv/kv.ts";
-import type { Demand } from "../request/permission.ts";
+import type { Compare, TxnInput, TxnOperation, TxnOperationResult, TxnResult } from "../../objects/kv/txn.ts";
+import { tooManyOperations, TXN_OPERATIONS_MAX } from "../../objects/kv/txn.ts";
+import { demandsOfTxn } from "../request/key-demands.ts";
 import { bytesOf, recordOutput } from "./convert.ts";
-import { demandOfAttaching, demandsOfPut } from "./demands.ts";
 import { route } from "./route.ts";
 import type { TxnWire, TxnWireOperation } from "./schemas.ts";
 import * as schema from "./schemas.ts";
@@ -21,52 +21,27 @@ export const txnRoutes = [
         verbs: ["read", "create", "update", "delete"],
         kinds: ["kv"],
         // Of what will be carried out: the same conversion, not the wire's form of it.
-        parts: ({ body }) => demandsOf(txnOf(body)),
+        parts: ({ body }) => demandsOfTxn(txnOf(body)),
       },
     ],
     body: schema.txnInput,
     response: schema.txnOutput,
     async handle({ client, body, options }) {
-      const { value, revision } = await client.execute("kv.txn", txnOf(body), options);
+      const input = txnOf(body);
+      if (operationsIn(input) > TXN_OPERATIONS_MAX) throw tooManyOperations();
+      const { value, revision } = await client.execute("kv.txn", input, options);
       return { value: resultOf(value), revision };
     },
   }),
 ];
 
-/** Whether its comparison holds or not, all that it could do or tell. */
-function demandsOf({ compare, then, else: otherwise }: TxnInput): Demand[] {
-  return [
-    ...compare.map(({ key, to }): Demand => ({ verb: "read", kind: "kv", ...targetOf(key, to) })),
-    ...[...then, ...otherwise].flatMap(demandsOfOperation),
-  ];
+/** Those of nested ones are counted in: one transaction does so much at most. */
+function operationsIn({ compare, then, else: otherwise }: TxnInput): number {
+  const counts = [then, otherwise].map((operations) =>
+    operations.reduce((sum, one) => sum + 1 + (one.type === "txn" ? operationsIn(one) : 0), 0),
+  );
+  return Math.max(compare.length, ...counts);
 }
-
-function demandsOfOperation(operation: TxnOperation): Demand[] {
-  switch (operation.type) {
-    case "put": {
-      const { key, lease, previous } = operation;
-      return [
-        ...demandsOfPut(key),
-        ...(previous ? [{ verb: "read", kind: "kv", name: key } as const] : []),
-        ...(lease ? [demandOfAttaching(lease)] : []),
-      ];
-    }
-    case "delete": {
-      const target = targetOf(operation.key, operation.to);
-      return [
-        { verb: "delete", kind: "kv", ...target },
-        ...(operation.previous ? [{ verb: "read", kind: "kv", ...target } as const] : []),
-      ];
-    }
-    case "range":
-      return [{ verb: "read", kind: "kv", ...targetOf(operation.key, operation.to) }];
-    case "txn":
-      return demandsOf(operation);
-  }
-}
-
-const targetOf = (key: Uint8Array, to: Uint8Array | null | undefined): Pick<Demand, "name" | "range"> =>
-  to === undefined ? { name: key } : { range: { from: key, to } };
 
 function txnOf({ compare = [], then = [], else: otherwise = [] }: TxnWire): TxnInput {
   return { compare: compare.map(compareOf), then: then.map(operationOf), else: otherwise.map(operationOf) };

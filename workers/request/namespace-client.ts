@@ -162,6 +162,10 @@ export class NamespaceClient {
   ): Promise<Answer<T>> {
     const entered = this.#gate.enter(Date.now());
     const answer = this.#call(act, isRepeatable);
+  compact(revision: number, caller: Caller): Promise<Answer<null>> {
+    return this.#call((stub) => stub.compact(revision, caller), false);
+  }
+
     const leave = (): void => this.#gate.leave(entered, Date.now());
     // Also when the client has hung up meanwhile, which ends everything else of its request.
     waitUntil(answer.then(leave, leave));

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { prefixEnd, text, utf8 } from "../../../objects/bytes.ts";
 import type { KeyEntry } from "../../../objects/kv/entries.ts";
-import { RANGE_RECORDS_MAX } from "../../../objects/kv/kv.ts";
+import { RANGE_RECORDS_MAX } from "../../../objects/kv/key.ts";
 import type { SessionInput } from "../../../objects/sessions/sessions.ts";
 import { codeOf, World } from "../fixture.ts";
 

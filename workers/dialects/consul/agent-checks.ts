@@ -15,7 +15,7 @@ import { object, text } from "./decode.ts";
 import { emptyResponse } from "./encode.ts";
 import { badRequest, notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { quote } from "./filter/strconv.ts";
+import { quote } from "../../request/go-strconv.ts";
 import { route } from "./route.ts";
 
 export const agentCheckRoutes = [

@@ -5,7 +5,7 @@ import { object, text } from "./decode.ts";
 import { emptyResponse } from "./encode.ts";
 import { notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { quote } from "./filter/strconv.ts";
+import { quote } from "../../request/go-strconv.ts";
 import { multiError } from "./multi-error.ts";
 import { route } from "./route.ts";
 import { blockedError } from "./agent-info.ts";

@@ -8,7 +8,7 @@ import { emptyResponse } from "./encode.ts";
 import { NODE_MAINTENANCE, serviceMaintenanceId } from "./encode-check.ts";
 import { badRequest } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { parseBool, quote } from "./filter/strconv.ts";
+import { parseBool, quote } from "../../request/go-strconv.ts";
 import { route } from "./route.ts";
 
 export const agentMaintenanceRoutes = [

@@ -23,7 +23,7 @@ import { instanceIdOf } from "./catalog/service-id.ts";
 import { badRequest, notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { emptyResponse } from "./encode.ts";
-import { quote } from "./filter/strconv.ts";
+import { quote } from "../../request/go-strconv.ts";
 import { route } from "./route.ts";
 
 export const agentRegisterRoutes = [

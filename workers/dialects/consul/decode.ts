@@ -10,7 +10,7 @@ import { utf8 } from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
 import { parseDuration } from "./durations.ts";
 import { badRequest } from "./errors.ts";
-import { firstValue } from "./json-syntax.ts";
+import { firstValue } from "../../request/go-json.ts";
 
 export interface Decoder<T> {
   decode(value: unknown, path: string): T;

@@ -3,7 +3,7 @@
  * does not fit into one part is sent as the parts come.
  */
 import { prefixEnd, utf8 } from "../../../objects/bytes.ts";
-import { KV } from "../../../objects/kv/kv.ts";
+import { KV } from "../../../objects/kv/key.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
 import { jsonArrayResponse } from "./encode-array.ts";
 import { keyPair, keyText } from "./encode-key.ts";

@@ -5,12 +5,12 @@
  */
 import { keyAfter, prefixEnd, utf8 } from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
-import { KV } from "../../../objects/kv/kv.ts";
+import { KV } from "../../../objects/kv/key.ts";
 import { boundedBody } from "./bounded-body.ts";
 import { keyPair } from "./encode-key.ts";
 import { badRequest, ConsulError, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { parseDecimal, quote, StrconvError } from "./filter/strconv.ts";
+import { parseDecimal, quote, StrconvError } from "../../request/go-strconv.ts";
 import { listKeys, listPairs } from "./kv-listing.ts";
 import { route } from "./route.ts";
 

@@ -16,7 +16,7 @@ import { anything, decodeBody, list, object, text } from "./decode.ts";
 import { formatDuration, parseDuration, toNanoseconds } from "./durations.ts";
 import { badRequest, notFound, refused } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { quote } from "./filter/strconv.ts";
+import { quote } from "../../request/go-strconv.ts";
 import { route } from "./route.ts";
 
 export const sessionRoutes = [

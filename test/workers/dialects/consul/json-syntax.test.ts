@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../../objects/bytes.ts";
 import { parseBody } from "../../../../workers/dialects/consul/decode.ts";
-import { firstValue } from "../../../../workers/dialects/consul/json-syntax.ts";
+import { firstValue } from "../../../../workers/request/go-json.ts";
 
 const of = (character: string, where: string) => `invalid character '${character}' ${where}`;
 const [VALUE, NAME] = ["looking for beginning of value", "looking for beginning of object key string"];

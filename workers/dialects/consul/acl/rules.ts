@@ -12,7 +12,7 @@
 import type { Kind, Statement, Verb } from "../../../../objects/policy/statements.ts";
 import { nameOf, VERBS } from "../../../../objects/policy/statements.ts";
 import { refused } from "../errors.ts";
-import { quote } from "../filter/strconv.ts";
+import { quote } from "../../../request/go-strconv.ts";
 import type { HclItem, HclObject, HclValue } from "./hcl.ts";
 import { HclError, parseHcl } from "./hcl.ts";
 

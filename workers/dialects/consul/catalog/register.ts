@@ -14,7 +14,7 @@ import { anything, bool, decodeBody, duration, int, list, map, object, optional,
 import { formatDuration, toNanoseconds } from "../durations.ts";
 import { badRequest, ConsulError, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import { quote } from "../filter/strconv.ts";
+import { quote } from "../../../request/go-strconv.ts";
 import { multiError } from "../multi-error.ts";
 import { route } from "../route.ts";
 import { agentNodeSpec, isDefaultNode } from "./agent-node.ts";

@@ -12,7 +12,7 @@ import { parseFilter } from "./parse.ts";
 import { PatternCompiler, PatternError } from "./pattern.ts";
 import type { FieldType, FilterSchema } from "./schema.ts";
 import { fieldOf, operatorsOf } from "./schema.ts";
-import { parseBool, parseInteger, parseUnsigned, quote, StrconvError } from "./strconv.ts";
+import { parseBool, parseInteger, parseUnsigned, quote, StrconvError } from "../../../request/go-strconv.ts";
 
 export type Predicate = (value: unknown) => boolean;
 

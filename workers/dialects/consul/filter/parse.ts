@@ -19,7 +19,7 @@ import type { EmptinessOperator, Expression, Match, Selector, ValueMatch, ValueO
 import { FilterError } from "./filter-error.ts";
 import type { CharacterClass } from "./scanner.ts";
 import { Scanner } from "./scanner.ts";
-import { unquote } from "./strconv.ts";
+import { unquote } from "../../../request/go-strconv.ts";
 
 export const EXPRESSION_LENGTH_MAX = 8192;
 /** Parentheses and `not` within one another. */

@@ -7,7 +7,7 @@
  *
  * Source: pigeon, the generator's manual (error reporting), and what the reader of go-bexpr 0.1.2 answers.
  */
-import { quote } from "./strconv.ts";
+import { quote } from "../../../request/go-strconv.ts";
 
 export interface CharacterClass {
   /** As errors print it. */

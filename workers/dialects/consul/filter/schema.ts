@@ -6,7 +6,7 @@
  * fields of any name.
  */
 import type { MatchOperator } from "./expression.ts";
-import type { UnsignedSize } from "./strconv.ts";
+import type { UnsignedSize } from "../../../request/go-strconv.ts";
 
 export type FieldType =
   | { kind: "string" | "bool" | "int" }

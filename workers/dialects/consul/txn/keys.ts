@@ -10,7 +10,7 @@ import type { KeyPair } from "../encode-key.ts";
 import { keyPair } from "../encode-key.ts";
 import { badRequest, ConsulError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import { quote } from "../filter/strconv.ts";
+import { quote } from "../../../request/go-strconv.ts";
 import type { Plan, Refusal, Shown } from "./plan.ts";
 
 const NOTHING = new Uint8Array();

@@ -17,7 +17,7 @@ import { nodeEntry } from "../encode-node.ts";
 import { nodeServiceEntry } from "../encode-service.ts";
 import { ConsulError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import { quote } from "../filter/strconv.ts";
+import { quote } from "../../../request/go-strconv.ts";
 import type { Plan, Refusal, Shown } from "./plan.ts";
 
 const nodeFields = {

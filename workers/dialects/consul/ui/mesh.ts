@@ -6,7 +6,7 @@ import { ALL_SERVICES } from "../catalog/mesh-endpoints.ts";
 import { knownRules, rangeOfRules } from "../config/config.ts";
 import { badRequest, notFound, refused } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import { quote } from "../filter/strconv.ts";
+import { quote } from "../../../request/go-strconv.ts";
 import type { AccessRule } from "../intentions/intention.ts";
 import { encodeIntention, intentionsOf, mayRead, sorted } from "../intentions/intention.ts";
 import { route } from "../route.ts";

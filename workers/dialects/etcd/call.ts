@@ -1,0 +1,107 @@
+/**
+ * One call of a method and what handlers need: the namespace, who asks, what they may do, and the header of every answer.
+ *
+ * Rights are asked for with `authorize`, each part of a composite as if it stood alone. It is never kept by a call: a
+ * stream that asks again gets the rights of then.
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CommandInput, CommandName, CommandOutput } from "../../../objects/commands.ts";
+import type { Caller } from "../../../objects/model.ts";
+import { identify, identifyKept } from "../../request/authorizer.ts";
+import type { Authorizer } from "../../request/authorizer.ts";
+import type { Bindings } from "../../request/bindings.ts";
+import { sourceOf } from "../../request/caller.ts";
+import type { Answer } from "../../request/namespace-client.ts";
+import { NamespaceClient } from "../../request/namespace-client.ts";
+import type { Demand } from "../../request/permission.ts";
+import { assertDemands } from "../../request/permission.ts";
+import type { ClusterIds } from "./cluster-ids.ts";
+import { clusterIdsOf, RAFT_TERM } from "./cluster-ids.ts";
+import { credentialOf } from "./credential.ts";
+import { requestTooLarge } from "./errors.ts";
+import type { ResponseHeaderSchema } from "./gen/etcdserverpb_pb.js";
+
+/** etcd's default for a request that writes. */
+export const REQUEST_BYTES_MAX = 1_572_864;
+
+export interface CallParts {
+  /** What brought it: the HTTP request, or the one that opened the tunnel. */
+  request: Request;
+  /** Its metadata: of HTTP its headers, of gRPC those of the call. */
+  metadata: Headers;
+  env: Bindings;
+  namespace: string;
+  signal: AbortSignal;
+}
+
+export type Header = MessageInitShape<typeof ResponseHeaderSchema>;
+
+export interface Identity {
+  caller: Caller;
+  authorizer: Authorizer;
+}
+
+export class Call {
+  readonly env: Bindings;
+  readonly namespace: string;
+  readonly client: NamespaceClient;
+  readonly ids: ClusterIds;
+  readonly metadata: Headers;
+  /** Aborted when the caller is gone, or has called it off. */
+  readonly signal: AbortSignal;
+  readonly request: Request;
+  /** Of the request as a protobuf message; set where it is large. */
+  messageBytes = 0;
+
+  constructor({ request, metadata, env, namespace, signal }: CallParts) {
+    this.request = request;
+    this.metadata = metadata;
+    this.env = env;
+    this.namespace = namespace;
+    this.signal = signal;
+    this.client = new NamespaceClient(env, namespace);
+    this.ids = clusterIdsOf(this.client);
+  }
+
+  /** As every answer begins. A fresh store has revision 1, before anything was written. */
+  header(revision: number): Header {
+    return { ...this.headerWithoutRevision, revision: BigInt(Math.max(1, revision)) };
+  }
+
+  get headerWithoutRevision(): Header {
+    return { clusterId: this.ids.cluster, memberId: this.ids.member, raftTerm: RAFT_TERM };
+  }
+
+  /** Who asks, as of now. Codes: `unauthenticated`, `permission_denied`, `unavailable`. */
+  async identify(): Promise<Identity> {
+    const { request, env, namespace } = this;
+    const token = credentialOf(this.metadata);
+    const kept = identifyKept(request, token, env, namespace);
+    if (!kept) return identify(request, token, env, { namespace, dialect: DIALECT });
+    const caller = { principal: kept.principal, source: sourceOf(request, env), dialect: DIALECT };
+    return { caller, authorizer: kept };
+  }
+
+  /** Asks for all of it; the demands are only made for who may not do everything. Codes: as `identify`. */
+  async authorize(demands: () => readonly Demand[] | Promise<readonly Demand[]>): Promise<Caller> {
+    const { caller, authorizer } = await this.identify();
+    if (!authorizer.isUnbounded) assertDemands(authorizer, await demands());
+    return caller;
+  }
+
+  async execute<N extends CommandName>(
+    command: N,
+    input: CommandInput<N>,
+    demands: () => readonly Demand[] | Promise<readonly Demand[]>,
+  ): Promise<Answer<CommandOutput<N>>> {
+    const caller = await this.authorize(demands);
+    return this.client.execute(command, input, { caller });
+  }
+
+  /** Of requests that write; reads may be as large as a message. */
+  assertRequestSize(): void {
+    if (this.messageBytes > REQUEST_BYTES_MAX) throw requestTooLarge();
+  }
+}
+
+const DIALECT = "etcd";

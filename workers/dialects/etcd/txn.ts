@@ -1,0 +1,160 @@
+/** etcd's transactions as the domain's, with what etcd refuses before it looks at any state. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  Compare as DomainCompare,
+  TxnInput,
+  TxnOperation,
+  TxnOperationResult,
+  TxnResult,
+} from "../../../objects/kv/txn.ts";
+import { TXN_OPERATIONS_MAX } from "../../../objects/kv/txn.ts";
+import type { DeleteInput, PutInput } from "../../../objects/kv/kv.ts";
+import { Code, emptyKey, keyNotFound, refused, tooManyOperations } from "./errors.ts";
+import type {
+  Compare,
+  DeleteRangeRequest,
+  PutRequest,
+  RequestOp,
+  ResponseOpSchema,
+  TxnRequest,
+  TxnResponseSchema,
+} from "./gen/etcdserverpb_pb.js";
+import { Compare_CompareResult as Result, Compare_CompareTarget as CompareTarget } from "./gen/etcdserverpb_pb.js";
+import { keyValueOf } from "./key-value.ts";
+import { leaseId, near } from "./numbers.ts";
+import type { RangeRead } from "./range-read.ts";
+import { assertRangeRequest, rangeAnswer, rangeReadOf } from "./range-read.ts";
+import { targetOf } from "./ranges.ts";
+
+/** Codes: 3. */
+export function assertTxnRequest({ compare, success, failure }: TxnRequest, max = TXN_OPERATIONS_MAX): void {
+  const count = Math.max(compare.length, success.length, failure.length);
+  if (count > max) throw tooManyOperations();
+  for (const { key } of compare) if (key.length === 0) throw emptyKey();
+  for (const operation of [...success, ...failure]) assertOperation(operation, max - count);
+}
+
+function assertOperation({ request }: RequestOp, max: number): void {
+  switch (request.case) {
+    case "requestRange":
+      return assertRangeRequest(request.value);
+    case "requestPut":
+      return assertPutRequest(request.value);
+    case "requestDeleteRange":
+      return assertDeleteRequest(request.value);
+    case "requestTxn":
+      return assertTxnRequest(request.value, max);
+    case undefined:
+      throw keyNotFound();
+  }
+}
+
+export function assertPutRequest({ key, value, lease, ignoreValue, ignoreLease }: PutRequest): void {
+  if (key.length === 0) throw emptyKey();
+  if (ignoreValue && value.length > 0) throw refused(Code.INVALID_ARGUMENT, "value is provided");
+  if (ignoreLease && lease !== 0n) throw refused(Code.INVALID_ARGUMENT, "lease is provided");
+}
+
+export function assertDeleteRequest({ key }: DeleteRangeRequest): void {
+  if (key.length === 0) throw emptyKey();
+}
+
+export const putInputOf = ({ key, value, lease, prevKv, ignoreValue, ignoreLease }: PutRequest): PutInput => ({
+  key,
+  value,
+  lease: leaseId(lease),
+  ...(ignoreValue && { keepValue: true }),
+  ...(ignoreLease && { keepLease: true }),
+  ...(prevKv && { previous: true }),
+});
+
+export const deleteInputOf = ({ key, rangeEnd, prevKv }: DeleteRangeRequest): DeleteInput => ({
+  ...targetOf(key, rangeEnd),
+  ...(prevKv && { previous: true }),
+});
+
+export const txnInputOf = ({ compare, success, failure }: TxnRequest): TxnInput => ({
+  compare: compare.map(compareOf),
+  then: success.map(operationOf),
+  else: failure.map(operationOf),
+});
+
+function operationOf({ request }: RequestOp): TxnOperation {
+  switch (request.case) {
+    case "requestRange":
+      return { type: "range", ...rangeReadOf(request.value).input };
+    case "requestPut":
+      return { type: "put", ...putInputOf(request.value) };
+    case "requestDeleteRange":
+      return { type: "delete", ...deleteInputOf(request.value) };
+    case "requestTxn":
+      return { type: "txn", ...txnInputOf(request.value) };
+    case undefined:
+      throw keyNotFound();
+  }
+}
+
+const OPERATOR: Record<Result, DomainCompare["operator"]> = {
+  [Result.EQUAL]: "=",
+  [Result.GREATER]: ">",
+  [Result.LESS]: "<",
+  [Result.NOT_EQUAL]: "!=",
+};
+
+const TARGET: Record<CompareTarget, DomainCompare["target"]> = {
+  [CompareTarget.VERSION]: "version",
+  [CompareTarget.CREATE]: "createRevision",
+  [CompareTarget.MOD]: "modRevision",
+  [CompareTarget.VALUE]: "value",
+  [CompareTarget.LEASE]: "lease",
+};
+
+function compareOf({ result, target: asked, key, rangeEnd, targetUnion }: Compare): DomainCompare {
+  const [operator, target] = [OPERATOR[result], TARGET[asked]];
+  // What etcd does not know holds: a number that is no operator or target compares nothing.
+  if (operator === undefined || target === undefined) return { key, target: "version", operator: "!=", operand: -1 };
+  return { ...targetOf(key, rangeEnd), target, operator, operand: operandOf(target, targetUnion) };
+}
+
+/** Given for another target it counts as nothing: 0, or empty. */
+function operandOf(target: DomainCompare["target"], given: Compare["targetUnion"]): DomainCompare["operand"] {
+  const value = given.case === target ? given.value : undefined;
+  if (target === "value") return value instanceof Uint8Array ? value : new Uint8Array();
+  const number = typeof value === "bigint" ? value : 0n;
+  return target === "lease" ? number.toString() : near(number);
+}
+
+type TxnAnswer = Omit<MessageInitShape<typeof TxnResponseSchema>, "header" | "$typeName">;
+
+/** Of the way that was taken; answers within it tell its revision and nothing else. */
+export function txnAnswer({ success, failure }: TxnRequest, { succeeded, results, revision }: TxnResult): TxnAnswer {
+  const asked = succeeded ? success : failure;
+  const header = { revision: BigInt(Math.max(1, revision)) };
+  return { succeeded, responses: results.map((result, index) => answerOf(asked[index]!, result, header)) };
+}
+
+function answerOf(
+  { request }: RequestOp,
+  result: TxnOperationResult,
+  header: { revision: bigint },
+): MessageInitShape<typeof ResponseOpSchema> {
+  switch (result.type) {
+    case "range": {
+      const read: RangeRead = rangeReadOf((request as RequestOp["request"] & { case: "requestRange" }).value);
+      const value = { header, ...rangeAnswer(read, result.records, result.count ?? 0) };
+      return { response: { case: "responseRange", value } };
+    }
+    case "put": {
+      const value = { header, ...(result.previous && { prevKv: keyValueOf(result.previous) }) };
+      return { response: { case: "responsePut", value } };
+    }
+    case "delete": {
+      const value = { header, deleted: BigInt(result.deleted), prevKvs: result.previous.map(keyValueOf) };
+      return { response: { case: "responseDeleteRange", value } };
+    }
+    case "txn": {
+      const nested = (request as RequestOp["request"] & { case: "requestTxn" }).value;
+      return { response: { case: "responseTxn", value: { header: {}, ...txnAnswer(nested, result) } } };
+    }
+  }
+}
