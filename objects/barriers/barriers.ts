@@ -64,6 +64,8 @@ export interface Party extends PartyRecord {
   owner: string;
   /** Of the lease. */
   ttlMs: number;
+  /** The revision at which it came. */
+  enteredRevision: number;
 }
 
 export interface Entered {
@@ -99,9 +101,16 @@ export function enterBarrier(txn: Txn, context: Context, input: EnterInput): Ent
   return { party: findParty(txn, { name, owner }).party!, barrier: summaryOf(txn, name) };
 }
 
+export interface LeaveInput {
+  name: string;
+  owner: string;
+  /** Only as long as the barrier is not open: gives up waiting. */
+  unlessOpen?: boolean | undefined;
+}
+
 export interface LeaveResult {
-  /** False: there was no such party. */
-  existed: boolean;
+  /** False: there was no such party, or the barrier is open and it was not to leave then. */
+  left: boolean;
   /** As it is now: with its `openRevision` until all have left. */
   barrier: BarrierInfo;
 }
@@ -110,13 +119,14 @@ export interface LeaveResult {
 export function leaveBarrier(
   txn: Txn,
   context: Context,
-  { name, owner }: { name: string; owner: string },
+  { name, owner, unlessOpen = false }: LeaveInput,
   endLease: EndLease,
 ): LeaveResult {
-  const { party } = findParty(txn, { name, owner });
-  if (party?.ownsLease) endLease(txn, context, party.lease);
-  else if (party) removeParty(txn, name, owner);
-  return { existed: party !== null, barrier: summaryOf(txn, name) };
+  const { party, open } = findParty(txn, { name, owner });
+  const left = party !== null && !(open && unlessOpen);
+  if (left && party.ownsLease) endLease(txn, context, party.lease);
+  else if (left) removeParty(txn, name, owner);
+  return { left, barrier: summaryOf(txn, name) };
 }
 
 /** A party's lease has gone. */
@@ -176,9 +186,12 @@ export function findParty(
 ): { party: Party | null; open: boolean } {
   assertName("name", name);
   assertName("owner", owner);
-  const record = partySpace.get(reader, name, owner);
-  const party = record ? { ...record, name, owner, ttlMs: requireLease(reader, record.lease).ttlMs } : null;
-  return { party, open: phaseSpace.get(reader, name)?.open ?? false };
+  const record = partySpace.record(reader, name, owner);
+  const open = phaseSpace.get(reader, name)?.open ?? false;
+  if (!record) return { party: null, open };
+  const party = partySpace.decode(record);
+  const { ttlMs } = requireLease(reader, party.lease);
+  return { party: { ...party, name, owner, ttlMs, enteredRevision: record.modRevision }, open };
 }
 
 /** What to watch for the opening and closing of a barrier. */

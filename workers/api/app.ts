@@ -12,9 +12,12 @@ import { NamespaceClient } from "../request/namespace-client.ts";
 import { enforceEarly, enforceParts } from "../request/permission.ts";
 import { problemResponse } from "../request/problem.ts";
 import { agentRoutes } from "./agents.ts";
+import { barrierRoutes } from "./barriers.ts";
 import { checkRoutes } from "./checks.ts";
 import { isoTime } from "./convert.ts";
+import { counterRoutes } from "./counters.ts";
 import { docsResponse } from "./docs.ts";
+import { electionRoutes } from "./elections.ts";
 import { kvRoutes } from "./kv.ts";
 import { leaseRoutes } from "./leases.ts";
 import { lockRoutes } from "./locks.ts";
@@ -42,6 +45,9 @@ export const routes: Route[] = [
   ...watchRoutes,
   ...leaseRoutes,
   ...lockRoutes,
+  ...electionRoutes,
+  ...barrierRoutes,
+  ...counterRoutes,
   ...operationRoutes,
   ...snapshotRoutes,
   ...policyRoutes,

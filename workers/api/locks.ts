@@ -4,6 +4,7 @@ import { HoldfastError, invalid } from "../../objects/errors.ts";
 import { claimRange } from "../../objects/locks/arbiter.ts";
 import type { AcquireInput, LockClaim, LockInfo, LockSummary, LockTerms } from "../../objects/locks/locks.ts";
 import { LOCK_KINDS, locks } from "../../objects/locks/locks.ts";
+import { WAIT_MAX_MS } from "../../objects/waiting.ts";
 import type { CommandOptions } from "../request/namespace-client.ts";
 import type { Demand } from "../request/permission.ts";
 import { isoTime } from "./convert.ts";
@@ -15,7 +16,7 @@ import { visiblePage } from "./visible.ts";
 
 export const OWN_TTL_SECONDS = 15;
 export const WAIT_SECONDS = 30;
-export const WAIT_SECONDS_MAX = 3600;
+export const WAIT_SECONDS_MAX = WAIT_MAX_MS / 1000;
 
 /** Of every claim that may have to wait. */
 export const claimFields = {

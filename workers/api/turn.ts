@@ -6,13 +6,18 @@
  * request that ends without its turn withdraws: when time is up, when the client goes away, when its token is revoked. With
  * `stay` it does not; then the place lasts as long as its lease, and the same owner takes it up by asking again. What this
  * cannot do any more (the edge itself has ended) the lapse of the lease does.
+ *
+ * A client that only closes its end may still read, for all that TCP says: workerd takes it for gone when the connection is
+ * reset. Until then, or until its time is up, it keeps its place; so a wait is short, and a long one is many with `stay`.
  */
 import { waitUntil } from "cloudflare:workers";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { QueryInput, QueryName, QueryOutput } from "../../objects/commands.ts";
 import type { WatchRange } from "../../objects/store/store.ts";
 import { WAIT_MAX_MS } from "../../objects/waiting.ts";
+import type { Verb } from "../../objects/policy/statements.ts";
 import type { NamespaceClient } from "../request/namespace-client.ts";
+import type { ApiRequest } from "./route.ts";
 
 export interface Waiter {
   client: NamespaceClient;
@@ -20,6 +25,15 @@ export interface Waiter {
   signal: AbortSignal;
   /** Throws when the caller has no right to it any more. */
   reauthorize: () => Promise<unknown>;
+}
+
+/** The request itself, which needs this right on the lock in its path until it is answered. */
+export function waiterOf({ client, request, params, reauthorize }: ApiRequest<unknown, unknown>, verb: Verb): Waiter {
+  return {
+    client,
+    signal: request.signal,
+    reauthorize: async () => (await reauthorize()).assert(verb, "lock", params["name"]!),
+  };
 }
 
 /** The lease that is kept while its owner waits. */
@@ -38,7 +52,7 @@ export interface Awaited<N extends QueryName> {
   since: number;
   waitMs: number;
   own?: OwnLease | undefined;
-  isOver(value: QueryOutput<N>): boolean;
+  isOver: (value: QueryOutput<N>) => boolean;
 }
 
 /** The value with which the waiting was over; else the last one, when time was up or the client gone. */
@@ -77,9 +91,9 @@ export interface Queued<T extends Turn, N extends QueryName> extends Pick<Awaite
   /** The place outlasts the request. */
   stay: boolean;
   /** Gives the place up; answers what has been granted meanwhile. */
-  withdraw(): Promise<T | null>;
+  withdraw: () => Promise<T | null>;
   /** Gives back what was granted too late. */
-  giveBack(claim: T): Promise<unknown>;
+  giveBack: (claim: T) => Promise<unknown>;
 }
 
 /**
@@ -90,46 +104,58 @@ export function awaitTurn<T extends Turn, N extends "lock.claim" | "election.can
   waiter: Waiter,
   queued: Queued<T, N>,
 ): Promise<T | null> {
-  const turn = takeTurn(waiter, queued);
-  // Also when the client has gone: what it has left behind is put right.
-  waitUntil(turn.catch(() => {}));
-  return turn;
+  return orLeave(takeTurn(waiter, queued), queued.stay, async () => {
+    const left = await leftOf(queued);
+    if (left) await queued.giveBack(left);
+  });
 }
 
 async function takeTurn<T extends Turn, N extends "lock.claim" | "election.candidate">(
   waiter: Waiter,
-  { claim, query, input, range, waitMs, stay, withdraw, giveBack }: Queued<T, N>,
+  queued: Queued<T, N>,
 ): Promise<T | null> {
-  const isMine = (found: Turn): boolean => found.ticket === claim.ticket;
-  const leave = async (): Promise<T | null> => {
-    const left = await withdraw();
-    return left && isMine(left) && left.token !== null ? left : null;
-  };
-  try {
-    const isOver = (value: Turn | null): boolean => value === null || !isMine(value) || value.token !== null;
-    const awaited = { query, input, ranges: [range], since: claim.ticket, waitMs, own: claim, isOver };
-    let found = (await waitFor(waiter, awaited)) as T | null;
-    if (found === null) throw lapsed(claim);
-    if (!isMine(found)) throw takenUp(claim);
-    if (found.token === null) {
-      if (stay) return found;
-      found = await leave();
-      if (found === null) return null;
-    }
-    if (waiter.signal.aborted) throw new HoldfastError("unavailable", "the client has gone");
-    // Its time begins with the answer, and its right is that of now.
-    const isAlive = found.ownsLease ? renewed(waiter.client, found.lease) : true;
-    if (!(await Promise.all([isAlive, waiter.reauthorize()]))[0]) throw lapsed(claim);
-    return found;
-  } catch (error) {
-    const isToStay = stay && error instanceof HoldfastError && error.code === "unavailable";
-    if (!isToStay) await leave().then((left) => left && giveBack(left), noteFailure);
-    throw error;
-  }
+  const { claim, query, input, range, waitMs, stay } = queued;
+  const isOver = (value: Turn | null): boolean => value?.ticket !== claim.ticket || value.token !== null;
+  const awaited = { query, input, ranges: [range], since: claim.ticket, waitMs, own: claim, isOver };
+  let found = (await waitFor(waiter, awaited)) as T | null;
+  if (found === null) throw lapsed(claim);
+  if (found.ticket !== claim.ticket) throw takenUp(claim);
+  if (found.token === null && !stay) found = await leftOf(queued);
+  if (found === null || found.token === null) return found;
+  await beginWith(waiter, found);
+  return found;
 }
 
-/** The lapse of the lease does it later. */
-const noteFailure = (error: unknown): void => console.warn("a place in a queue could not be given up", error);
+/** Gives the place up; what was granted before that is the answer. */
+async function leftOf<T extends Turn, N extends QueryName>({ claim, withdraw }: Queued<T, N>): Promise<T | null> {
+  const left = await withdraw();
+  return left?.ticket === claim.ticket && left.token !== null ? left : null;
+}
+
+/** What was waited for begins with the answer: its lease is as good as new, its caller's right that of now. */
+export async function beginWith(
+  { client, signal, reauthorize }: Waiter,
+  own: OwnLease & { name: string },
+): Promise<void> {
+  if (signal.aborted) throw new HoldfastError("unavailable", "the client has gone");
+  const [isAlive] = await Promise.all([own.ownsLease ? renewed(client, own.lease) : true, reauthorize()]);
+  if (!isAlive) throw lapsed(own);
+}
+
+/**
+ * Leaves when the waiting fails, also by the client's going; not when the place is to stay and can be taken up again. Goes
+ * on when the client has gone: what it has left behind is put right.
+ */
+export function orLeave<T>(waiting: Promise<T>, stay: boolean, leave: () => Promise<unknown>): Promise<T> {
+  const settled = waiting.catch(async (error: unknown) => {
+    const isToStay = stay && error instanceof HoldfastError && error.code === "unavailable";
+    // What fails here the lapse of the lease does later.
+    if (!isToStay) await leave().catch((failure) => console.warn("a place could not be given up", failure));
+    throw error;
+  });
+  waitUntil(settled.catch(() => {}));
+  return settled;
+}
 
 /** As often as a holder is to renew. */
 const RENEWALS_PER_TTL = 3;
@@ -144,10 +170,8 @@ async function renewed(client: NamespaceClient, lease: string): Promise<boolean>
   }
 }
 
-const lapsed = ({ name, lease }: Turn): HoldfastError =>
-  new HoldfastError("expired", `the place in the queue for "${name}" is gone: withdrawn, or its lease has ended`, {
-    lease,
-  });
+export const lapsed = ({ name, lease }: OwnLease & { name: string }): HoldfastError =>
+  new HoldfastError("expired", `the place at "${name}" is gone: withdrawn, or its lease has ended`, { lease });
 
 const takenUp = ({ name }: Turn): HoldfastError =>
   new HoldfastError("conflict", `a later request of the same owner waits for "${name}" now`, { reason: "taken_up" });

@@ -1,0 +1,185 @@
+/** Locks over HTTP: waiting requests, what becomes of them, and the fencing of who comes back too late. Rules M1 to M7. */
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { connect } from "node:net";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Reply } from "../../edge.ts";
+import { Edge, TOKEN } from "../../edge.ts";
+
+let edge: Edge;
+beforeAll(async () => {
+  edge = await Edge.start(["--no-agent"]);
+});
+afterAll(() => edge[Symbol.asyncDispose]());
+
+let names = 0;
+/** A lock that no other test knows. */
+const fresh = (): string => `lock-${++names}`;
+
+const post = (path: string, body: unknown): Promise<Reply> => edge.api(path, { method: "POST", body });
+const acquire = (name: string, owner: string, more: object = {}): Promise<Reply> =>
+  post(`/locks/${name}/acquire`, { owner, ...more });
+const release = (name: string, owner: string, token: number): Promise<Reply> =>
+  post(`/locks/${name}/release`, { owner, token });
+const ownersOf = (claims: { owner: string }[]): string[] => claims.map(({ owner }) => owner);
+const waiting = (name: string, ...owners: string[]): Promise<Reply> =>
+  edge.until(`/locks/${name}`, ({ json }) => String(ownersOf(json.waiters)) === String(owners));
+
+/** A request on a connection that the test can break. */
+async function asking(path: string, body: object): Promise<Socket> {
+  const { hostname, port } = new URL(edge.address);
+  const socket = connect(Number(port), hostname);
+  await once(socket, "connect");
+  const text = JSON.stringify(body);
+  const head = [`POST /api/v1/namespaces/default${path} HTTP/1.1`, "host: x", `authorization: Bearer ${TOKEN}`];
+  socket.write([...head, `content-length: ${text.length}`, "", text].join("\r\n"));
+  return socket;
+}
+
+describe("acquire, renew, release", () => {
+  test("answers a token, and refuses who only tries", async () => {
+    const name = fresh();
+    const held = await acquire(name, "a", { wait: 0 });
+    expect(held.status).toBe(200);
+    expect(held.json).toMatchObject({ name, owner: "a", kind: "mutex", count: 1, ttl: 15 });
+    expect(held.json.token).toBe(Number(held.headers.get("x-holdfast-revision")));
+    const refused = await acquire(name, "b", { wait: 0 });
+    expect(refused.status).toBe(409);
+    expect(refused.json).toMatchObject({ code: "conflict", reason: "held" });
+    const { owner, token } = held.json;
+    expect((await post(`/locks/${name}/renew`, { owner, token })).json).toEqual({ ttl: 15 });
+    expect((await edge.api("/locks")).json.locks).toContainEqual(
+      expect.objectContaining({ name, holderCount: 1, waiterCount: 0 }),
+    );
+    expect((await release(name, owner, token)).json).toEqual({ count: 0 });
+    expect((await post(`/locks/${name}/renew`, { owner, token })).json).toMatchObject({ code: "fenced", token });
+    expect((await release(name, owner, token)).status).toBe(409);
+  });
+
+  test("whoever waits is answered by the release, in the order of arrival, under rising tokens", async () => {
+    const name = fresh();
+    let token: number = (await acquire(name, "a")).json.token;
+    const order = ["c", "b", "d"];
+    const answers: Promise<Reply>[] = [];
+    for (const [index, owner] of order.entries()) {
+      answers.push(acquire(name, owner));
+      await waiting(name, ...order.slice(0, index + 1));
+    }
+    let holder = "a";
+    for (const [index, owner] of order.entries()) {
+      await release(name, holder, token);
+      const { status, json } = await answers[index]!;
+      expect([status, json.owner]).toEqual([200, owner]);
+      expect(json.token).toBeGreaterThan(token);
+      [holder, token] = [owner, json.token];
+    }
+  });
+
+  test("a place is given up when its time is over", async () => {
+    const name = fresh();
+    await acquire(name, "a");
+    expect((await acquire(name, "b", { wait: 0.2 })).json).toMatchObject({ code: "conflict", reason: "held" });
+    expect((await edge.api(`/locks/${name}`)).json.waiterCount).toBe(0);
+  });
+
+  test("and when its client goes away", async () => {
+    const name = fresh();
+    const { json } = await acquire(name, "a");
+    const socket = await asking(`/locks/${name}/acquire`, { owner: "b" });
+    await waiting(name, "b");
+    const next = acquire(name, "c");
+    await waiting(name, "b", "c");
+    socket.resetAndDestroy();
+    expect(ownersOf((await waiting(name, "c")).json.waiters)).toEqual(["c"]);
+    await release(name, "a", json.token);
+    expect((await next).json.owner).toBe("c");
+  });
+
+  test("a waiting request keeps its own lease alive", async () => {
+    const name = fresh();
+    const { json } = await acquire(name, "a", { ttl: 30 });
+    const later = acquire(name, "b", { ttl: 1, wait: 30 });
+    await waiting(name, "b");
+    // As long as the lease of b would have lasted by itself, and again.
+    await acquire(name, "z", { wait: 2.2 });
+    await release(name, "a", json.token);
+    expect((await later).json).toMatchObject({ owner: "b", ttl: 1 });
+  });
+
+  test("with stay it lasts: over a broken connection, and over a restart of everything", async () => {
+    const name = fresh();
+    const { json } = await acquire(name, "a", { ttl: 60 });
+    expect((await acquire(name, "b", { ttl: 60, wait: 0.1, stay: true })).status).toBe(202);
+    const socket = await asking(`/locks/${name}/acquire`, { owner: "b", ttl: 60, stay: true });
+    await acquire(name, "c", { ttl: 60, wait: 0, stay: true });
+    socket.resetAndDestroy();
+    await edge.kill();
+    await edge.boot();
+    expect(ownersOf((await waiting(name, "b", "c")).json.waiters)).toEqual(["b", "c"]);
+    await release(name, "a", json.token);
+    const held = await acquire(name, "b", { ttl: 60, stay: true });
+    // Asked for three times, held once.
+    expect([held.status, held.json.count]).toEqual([200, 1]);
+    expect(held.json.token).toBeGreaterThan(json.token);
+  });
+
+  test("the same owner asking again takes the place over from the earlier request", async () => {
+    const name = fresh();
+    const { json } = await acquire(name, "a");
+    const first = acquire(name, "b");
+    await waiting(name, "b");
+    const second = acquire(name, "b");
+    expect((await first).json).toMatchObject({ code: "conflict", reason: "taken_up" });
+    await release(name, "a", json.token);
+    expect((await second).json).toMatchObject({ owner: "b", count: 1 });
+  });
+
+  test("a claim that is withdrawn by another request ends the waiting one", async () => {
+    const name = fresh();
+    await acquire(name, "a");
+    const later = acquire(name, "b");
+    await waiting(name, "b");
+    expect((await post(`/locks/${name}/withdraw`, { owner: "b" })).json).toEqual({ claim: null });
+    expect((await later).json).toMatchObject({ status: 410, code: "expired" });
+    expect((await post(`/locks/${name}/withdraw`, { owner: "a" })).json.claim.owner).toBe("a");
+  });
+
+  test("a token that is revoked while it waits ends the waiting", async () => {
+    const name = fresh();
+    await acquire(name, "a");
+    const statements = [{ verbs: ["acquire"], kind: "lock", match: "prefix", name: "lock-" }];
+    const made = (await post("/tokens", { statements })).json;
+    const body = { owner: "b", ttl: 1, wait: 30 };
+    const later = edge.api(`/locks/${name}/acquire`, { method: "POST", body, token: made.secret });
+    await waiting(name, "b");
+    await edge.api(`/tokens/${made.accessor}`, { method: "DELETE" });
+    expect((await later).status).toBe(401);
+    expect((await edge.api(`/locks/${name}`)).json.waiterCount).toBe(0);
+  });
+});
+
+describe("bad input", () => {
+  const fieldOf = async (body: object): Promise<unknown> => (await post("/locks/bad/acquire", body)).json.field;
+
+  test("names the field", async () => {
+    expect(await fieldOf({ ttl: 0.5 })).toBe("ttl");
+    expect(await fieldOf({ ttl: 5, lease: "7" })).toBe("ttl");
+    expect(await fieldOf({ lease: "x" })).toBe("lease");
+    expect(await fieldOf({ wait: -1 })).toBe("wait");
+    expect(await fieldOf({ wait: 1e9 })).toBe("wait");
+    expect(await fieldOf({ owner: "" })).toBe("owner");
+    expect(await fieldOf({ owner: "a\0b" })).toBe("owner");
+    expect(await fieldOf({ kind: "spin" })).toBe("kind");
+    expect(await fieldOf({ kind: "semaphore" })).toBe("limit");
+    expect(await fieldOf({ kind: "semaphore", limit: 3, permits: 4 })).toBe("permits");
+    expect(await fieldOf({ mode: "read" })).toBe("mode");
+    expect(await fieldOf({ limit: 3 })).toBe("limit");
+    expect(await fieldOf({ permit: 3 })).toBe("permit");
+    expect((await acquire("%00", "a")).json).toMatchObject({ status: 400, field: "name" });
+    expect((await edge.api("/locks/bad/check")).json.field).toBe("token");
+    expect((await edge.api("/locks/bad/check?token=x")).json.field).toBe("token");
+    expect((await post("/locks/bad/release", { owner: "a", token: 1.5 })).json.field).toBe("token");
+    expect((await post("/locks/bad/acquire", { lease: "77" })).json).toMatchObject({ code: "not_found", lease: "77" });
+    expect((await edge.api("/locks/bad")).json).toMatchObject({ kind: null, holders: [], waiters: [] });
+  });
+});
