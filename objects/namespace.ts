@@ -23,6 +23,9 @@ import type { Caller } from "./model.ts";
 import type { Prober } from "./prober.ts";
 import { PROBES_MAX } from "./probing/plan.ts";
 import type { ProbeList, ProbeResult } from "./probing/plan.ts";
+import type { Received } from "./queues/receive.ts";
+import { assertReceive } from "./queues/receive.ts";
+import { Receivers } from "./queues/receivers.ts";
 import { pulledChecks } from "./registry/views.ts";
 import type { Stored } from "./policy/records.ts";
 import type { Session } from "./sessions/sessions.ts";
@@ -52,6 +55,13 @@ export interface ReadOptions {
   waitMs?: number | undefined;
   /** Proven current, as in `query`. */
   strong?: boolean | undefined;
+}
+
+export interface ReceiveOptions {
+  /** At most 60,000. */
+  waitMs?: number | undefined;
+  /** A name for the place in the line. */
+  place?: string | undefined;
 }
 
 export interface IndexedValue<T> {
@@ -130,6 +140,9 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   /** The restore that is open, by number. */
   #restore = 0;
   readonly #timeouts = new Timeouts();
+  readonly #receivers = new Receivers();
+  /** How those give up who wait at a place with a name. */
+  readonly #places = new Map<string, () => void>();
   /** After the directory was out of reach. */
   #settleAgainAt = 0;
   #counts = { commands: 0, batches: 0, renewals: 0 };
@@ -280,6 +293,36 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     }
   }
 
+  /**
+   * Messages of a topic as soon as there are some, for one that waits after the other, at most `waitMs`; else none. Who
+   * gave a name for its place can give that up.
+   */
+  async receive(
+    call: ExecuteInput<"queue.receive">,
+    { waitMs = 0, place }: ReceiveOptions = {},
+  ): Promise<Outcome<Received>> {
+    const asked = this.#answer(() => assertReceive(call.input));
+    if (!asked.ok) return asked;
+    const { topic, max = 1 } = call.input;
+    const until = this.#now() + Math.min(waitMs, WAIT_MAX_MS);
+    if (this.#receivers.size >= WAITERS_MAX) return this.#overloaded();
+    for (let isBack = false; ; isBack = true) {
+      if (this.#isDue()) await this.#turn(false);
+      if (!(await this.#turnToReceive(topic, max, { isBack, place, waitMs: until - this.#now() }))) {
+        return this.#answer(() => ({ messages: [] }));
+      }
+      const outcome = await this.execute(call);
+      this.#receivers.done(topic, max);
+      this.#receivers.serve(topic, this.#core.availableOf(topic));
+      if (!outcome.ok || outcome.value.messages.length > 0) return outcome;
+    }
+  }
+
+  /** Who waits there is gone. */
+  async leave(place: string): Promise<void> {
+    this.#places.get(place)?.();
+  }
+
   async status(): Promise<Outcome<NamespaceStatus>> {
     const { store, backend, deadlines, feed } = this.#core;
     return this.#answer(() => ({
@@ -288,12 +331,23 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       compacted: store.compacted,
       hash: Buffer.from(store.hash).toString("hex"),
       leases: deadlines.size,
-      waiters: feed.size,
+      waiters: feed.size + this.#receivers.size,
       selfPreservation: this.#core.selfPreservation,
       sizeBytes: backend.sizeBytes(),
       startedAt: this.#startedAt,
       ...this.#counts,
     }));
+  }
+
+  /** Forgets history up to a revision; answers when it is gone. Codes: `compacted`, `future_revision`. */
+  async compact(revision: number, caller: Caller): Promise<Outcome<null>> {
+    await this.#ensureRevisions(SPARE_REVISIONS);
+    const begun = this.#answer(() => {
+      this.#core.beginCompaction(revision, caller, this.#now());
+      return null;
+    });
+    while (begun.ok && !this.#core.compactSome(revision, this.#now())) await scheduler.wait(0);
+    return begun;
   }
 
   /** A part of a snapshot; the first call fixes its revision, and the history it needs is kept while parts are asked for. */
@@ -339,17 +393,6 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       this.#assertRestore(restore);
       this.#assertRestorable(options.force);
       const staged = this.#core.backend.stagedCount();
-  /** Forgets history up to a revision; answers when it is gone. Codes: `compacted`, `future_revision`. */
-  async compact(revision: number, caller: Caller): Promise<Outcome<null>> {
-    await this.#ensureRevisions(SPARE_REVISIONS);
-    const begun = this.#answer(() => {
-      this.#core.beginCompaction(revision, caller, this.#now());
-      return null;
-    });
-    while (begun.ok && !this.#core.compactSome(revision, this.#now())) await scheduler.wait(0);
-    return begun;
-  }
-
       if (staged !== count)
         throw new HoldfastError("unavailable", `${staged} of ${count} records have come; try again`);
       this.#restore++;
@@ -406,6 +449,36 @@ export class Namespace extends DurableObject<NamespaceEnv> {
         leave();
         resolve();
       });
+    });
+  }
+
+  /** False: its time was up, or its place was given up. */
+  #turnToReceive(
+    topic: string,
+    max: number,
+    { isBack, place, waitMs }: ReceiveOptions & { isBack: boolean; waitMs: number },
+  ): Promise<boolean> {
+    return new Promise((resolve) => {
+      let callOff = (): void => {};
+      const end = (isCalled: boolean): void => {
+        callOff();
+        if (place !== undefined) this.#places.delete(place);
+        resolve(isCalled);
+      };
+      let isCalled = false;
+      const leave = this.#receivers.join(topic, max, isBack, () => {
+        isCalled = true;
+        end(true);
+      });
+      this.#receivers.serve(topic, this.#core.availableOf(topic));
+      if (isCalled) return;
+      const giveUp = (): void => {
+        leave();
+        end(false);
+      };
+      if (waitMs <= 0) return giveUp();
+      callOff = this.#timeouts.add(Date.now(), waitMs, giveUp);
+      if (place !== undefined) this.#places.set(place, giveUp);
     });
   }
 
@@ -581,6 +654,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     }
     if (this.#mustSettleNames()) this.ctx.waitUntil(this.#settleNames());
     if (this.#core.takePulledChange()) this.ctx.waitUntil(this.#pokeProber());
+    for (const [topic, available] of this.#core.takeAvailable()) this.#receivers.serve(topic, available);
   }
 
   #maintain(): void {

@@ -1,5 +1,8 @@
 /** The whole edge as a real process, with a token, and a short way to ask it. */
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RunningServe } from "./scripts/serve/holdfast-process.ts";
@@ -93,6 +96,18 @@ export class Edge implements AsyncDisposable {
   /** Below a namespace of the native API. */
   api(path: string, asked: Asked = {}, namespace = "default"): Promise<Reply> {
     return this.ask(`/api/v1/namespaces/${namespace}${path}`, asked);
+  }
+
+  /** A POST below a namespace, on a connection of its own that the test can break. */
+  async connect(path: string, body: object, namespace = "default"): Promise<Socket> {
+    const { hostname, port } = new URL(this.address);
+    const socket = connect(Number(port), hostname);
+    await once(socket, "connect");
+    const text = JSON.stringify(body);
+    const line = `POST /api/v1/namespaces/${namespace}${path} HTTP/1.1`;
+    const head = [line, "host: x", `authorization: Bearer ${TOKEN}`, `content-length: ${Buffer.byteLength(text)}`];
+    socket.write([...head, "", text].join("\r\n"));
+    return socket;
   }
 
   put(path: string, body: unknown, asked: Asked = {}): Promise<Reply> {

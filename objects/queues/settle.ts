@@ -73,10 +73,11 @@ function settle(
   assertName("topic", name);
   if (!Array.isArray(receipts) || receipts.length === 0) throw invalid("receipts", "must be a list of at least one");
   if (receipts.length > MESSAGES_MAX) throw invalid("receipts", `must have at most ${MESSAGES_MAX} entries`);
+  const deliveries = byDelivery(receipts);
   const topic = Topic.require(txn, name);
   const fenced: string[] = [];
   let settled = 0;
-  for (const [revision, indices] of byDelivery(receipts)) {
+  for (const [revision, indices] of deliveries) {
     const key = topic.keys.flight(revision);
     const record = txn.get(FLIGHT, key);
     const left: InFlight[] = [];

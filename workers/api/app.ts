@@ -25,6 +25,7 @@ import { nodeRoutes } from "./nodes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
 import { policyRoutes } from "./policies.ts";
+import { queueRoutes } from "./queues.ts";
 import { roleRoutes } from "./roles.ts";
 import type { ApiBindings, ApiResult, Route } from "./route.ts";
 import { readQuery, readValid, requestIdOf } from "./route.ts";
@@ -48,6 +49,7 @@ export const routes: Route[] = [
   ...electionRoutes,
   ...barrierRoutes,
   ...counterRoutes,
+  ...queueRoutes,
   ...operationRoutes,
   ...snapshotRoutes,
   ...policyRoutes,

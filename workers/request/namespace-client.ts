@@ -25,9 +25,11 @@ import type {
   Namespace,
   NamespaceStatus,
   ReadOptions,
+  ReceiveOptions,
   SnapshotPart,
 } from "../../objects/namespace.ts";
 import type { Stored } from "../../objects/policy/records.ts";
+import type { Received } from "../../objects/queues/receive.ts";
 import type { Session } from "../../objects/sessions/sessions.ts";
 import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.ts";
 import { CALL_BYTES_MAX } from "../../objects/calls.ts";
@@ -132,8 +134,38 @@ export class NamespaceClient {
     );
   }
 
+  /**
+   * Messages of a topic, as soon as there are some. Waiting is not counted by admission, and ends when the client goes:
+   * its place in the line is given up.
+   */
+  async receive(
+    input: CommandInput<"queue.receive">,
+    { caller, requestId, failpoint }: CommandOptions,
+    { waitMs, signal }: { waitMs: number; signal: AbortSignal },
+  ): Promise<Answer<Received>> {
+    const call: ExecuteInput<"queue.receive"> = { command: "queue.receive", input, caller, requestId, failpoint };
+    const receive = (stub: DurableObjectStub<Namespace>, options?: ReceiveOptions): Promise<Outcome<Received>> =>
+      stub.receive(call, options) as Promise<Outcome<Received>>;
+    const answer = await this.#admitted((stub) => receive(stub), false);
+    if (answer.value.messages.length > 0 || waitMs === 0 || signal.aborted) return answer;
+    const place = crypto.randomUUID();
+    const waiting = this.#call((stub) => receive(stub, { waitMs, place }), false);
+    const gone = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    const over = Promise.race([waiting, gone]).catch(() => {});
+    waitUntil(
+      over.then(async () => {
+        if (signal.aborted) await this.#env.NAMESPACE.getByName(this.#name, this.#place).leave(place);
+      }),
+    );
+    return waiting;
+  }
+
   status(): Promise<Answer<NamespaceStatus>> {
     return this.#admitted((stub) => stub.status(), true);
+  }
+
+  compact(revision: number, caller: Caller): Promise<Answer<null>> {
+    return this.#call((stub) => stub.compact(revision, caller), false);
   }
 
   snapshotPage(cursor: { revision: number; after: SnapshotCursor | null } | null): Promise<Answer<SnapshotPart>> {
@@ -162,10 +194,6 @@ export class NamespaceClient {
   ): Promise<Answer<T>> {
     const entered = this.#gate.enter(Date.now());
     const answer = this.#call(act, isRepeatable);
-  compact(revision: number, caller: Caller): Promise<Answer<null>> {
-    return this.#call((stub) => stub.compact(revision, caller), false);
-  }
-
     const leave = (): void => this.#gate.leave(entered, Date.now());
     // Also when the client has hung up meanwhile, which ends everything else of its request.
     waitUntil(answer.then(leave, leave));
