@@ -13,6 +13,8 @@ import type { Place, Principal } from "./principals.ts";
 const UUID = "11111111-2222-4333-8444-555555555555";
 const instance = { address: "192.0.2.1", port: 80 };
 
+const HOLDING = { owner: "o", token: 1 };
+
 /** What is sent, so that it would do something, were it allowed to. */
 const BODIES: Record<string, (name: string, lease: string) => unknown> = {
   register: () => instance,
@@ -40,6 +42,21 @@ const BODIES: Record<string, (name: string, lease: string) => unknown> = {
     else: [{ type: "delete", key: `${name}/none`, prefix: true, previous: true }],
   }),
   grantLease: (_name, id) => ({ ttl: 600, id }),
+  acquireLock: (_name, lease) => ({ owner: "o", lease, wait: 0 }),
+  renewLock: () => HOLDING,
+  releaseLock: () => HOLDING,
+  withdrawLock: () => ({ owner: "o" }),
+  campaign: (_name, lease) => ({ owner: "o", lease, wait: 0 }),
+  proclaim: () => ({ ...HOLDING, value: "x" }),
+  renewLeadership: () => HOLDING,
+  resign: () => HOLDING,
+  withdrawCandidate: () => ({ owner: "o" }),
+  enterBarrier: (_name, lease) => ({ owner: "o", parties: 2, lease, wait: 0 }),
+  leaveBarrier: () => ({ owner: "o" }),
+  renewParty: () => ({ owner: "o" }),
+  setCounter: () => ({ value: "1" }),
+  addToCounter: () => ({ delta: 1 }),
+  nextInSequence: () => ({}),
   updateSettings: () => ({ history: { revisions: 100_000 }, policy: { default: "deny" } }),
   putPolicy: () => ({ statements: [] }),
   putRole: () => ({}),
@@ -52,6 +69,7 @@ const QUERIES: Record<string, Record<string, unknown>[]> = {
   deleteKey: [{}, { prefix: true }],
   putKey: [{}, { cas: 0 }, { cas: 1 }, { lease: LEASES.own }],
   watch: [{ prefix: NAMES.own, since: 0 }],
+  checkLock: [{ token: 1 }],
 };
 /** A snapshot is everything, and says so. */
 const TELLS_ALL = new Set(["saveSnapshot"]);
@@ -126,6 +144,7 @@ function paramsOf(route: Route, place: Place): Record<string, string> {
     node: NAMES[place],
     key: NAMES[place],
     name: NAMES[place],
+    topic: NAMES[place],
     accessor: UUID,
     check: "c",
     id: route.path.startsWith("/leases") ? LEASES[place] : "i",
@@ -148,7 +167,16 @@ const PLACES = [...(Object.keys(NAMES) as Place[]), "elsewhere"] as const;
 const AT_ONCE = 16;
 
 /** Beats and reports are sent by what is registered: they change it. */
-const CHANGING: ReadonlySet<string> = new Set(["create", "update", "delete", "operate", "backup"]);
+const CHANGING: ReadonlySet<string> = new Set([
+  "create",
+  "update",
+  "delete",
+  "acquire",
+  "publish",
+  "consume",
+  "operate",
+  "backup",
+]);
 
 describe("P3: each route does what it declares", () => {
   test("nothing is changed by a right to read, and one route alone takes no right", () => {
