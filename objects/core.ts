@@ -26,6 +26,7 @@ import { isPulled } from "./model.ts";
 import type { Stored } from "./policy/records.ts";
 import { QUEUE_SPACES } from "./queues/keys.ts";
 import { availableAfter, isQueueSpace, QUEUE_TIMER_SPACES, queueTimer, returnAll } from "./queues/tend.ts";
+import { availableIn, topicSpace } from "./queues/topics.ts";
 import type { CheckReport, InstanceName } from "./registry/registry.ts";
 import { markSuspect, report } from "./registry/registry.ts";
 import type { CheckSubject } from "./registry/spaces.ts";
@@ -295,7 +296,6 @@ export class Core {
     });
   }
 
-  #mustCompact(now: number): boolean {
   /**
    * Begins to forget history up to `revision`; `compactSome` does it. It is on record who wanted it, in a commit of its own.
    * Codes: `compacted`, `future_revision`.
@@ -312,6 +312,7 @@ export class Core {
     return this.#batch(now, () => this.store.compact(revision));
   }
 
+  #mustCompact(now: number): boolean {
     const fresh = this.revision - this.#compactedRevision;
     return fresh >= COMPACT_EVERY_REVISIONS || (fresh > 0 && now - this.#compactedAt >= COMPACT_EVERY_MS);
   }
@@ -381,6 +382,12 @@ export class Core {
     const changed = this.#pulledChanged;
     this.#pulledChanged = false;
     return changed;
+  }
+
+  /** How many messages of a topic may be received. */
+  availableOf(topic: string): number {
+    const record = topicSpace.get(this.store, topic);
+    return record === undefined ? 0 : availableIn(record);
   }
 
   /** Topics that were touched since the last time this was asked, and how many messages of each may be received. */
@@ -529,7 +536,8 @@ export class Core {
     const deadline = queueTimer(space, key, record);
     if (!deadline) return;
     if (!deadline.timer) this.deadlines.remove(deadline.key);
-    else if (this.deadlines.get(deadline.key)?.deadlineAt !== deadline.timer.sinceAt) this.deadlines.set(deadline.timer);
+    else if (this.deadlines.get(deadline.key)?.deadlineAt !== deadline.timer.sinceAt)
+      this.deadlines.set(deadline.timer);
   }
 
   #trackSession(session: Session): void {
@@ -675,6 +683,8 @@ export class Core {
 const RENEWED_UNTIL = "renewed_until";
 /** Where the present contents came from. */
 const restoredSpace = new JsonSpace<{ namespace: string; revision: number }>("restored");
+/** The last compaction that somebody asked for. */
+const compactionSpace = new JsonSpace<{ revision: number }>("compaction");
 /** How often a suspect is looked at again, at most. */
 const SUSPECT_LOOK_MS = 5000;
 const NOTHING = new Uint8Array();
@@ -683,6 +693,4 @@ const EVERYTHING: KeyRange = { from: NOTHING, to: null };
 function nameOf(timerKey: string): InstanceName {
   const { service, id } = subjectOf(timerKey);
   return { service, id };
-/** The last compaction that somebody asked for. */
-const compactionSpace = new JsonSpace<{ revision: number }>("compaction");
 }
