@@ -244,6 +244,7 @@ export const queueRoutes = [
     id: "purgeQueue",
     summary: "Drop all messages of a topic, those in flight too",
     permission: [{ verb: "delete", kind: "queue", on: "topic" }],
+    body: z.strictObject({}),
     response: z.object({ purged: count }),
     handle: ({ client, params, options }) => client.execute("queue.purge", { topic: params["topic"]! }, options),
   }),

@@ -57,6 +57,13 @@ const BODIES: Record<string, (name: string, lease: string) => unknown> = {
   setCounter: () => ({ value: "1" }),
   addToCounter: () => ({ delta: 1 }),
   nextInSequence: () => ({}),
+  configureQueue: (name) => ({ maxDeliveries: 3, deadLetter: `${name}-dead` }),
+  sendMessages: () => ({ messages: [{ body: "x" }] }),
+  receiveMessages: () => ({}),
+  ackMessages: () => ({ receipts: ["1-0"] }),
+  nackMessages: () => ({ receipts: ["1-0"] }),
+  extendMessages: () => ({ receipts: ["1-0"], visibility: 5 }),
+  purgeQueue: () => ({}),
   updateSettings: () => ({ history: { revisions: 100_000 }, policy: { default: "deny" } }),
   putPolicy: () => ({ statements: [] }),
   putRole: () => ({}),
@@ -86,6 +93,7 @@ beforeAll(async () => {
     await edge.put(`/nodes/${name}`, { address: "192.0.2.9", meta: { marker: markerOf(place) } });
     await edge.api(`/kv/${name}`, { method: "PUT", body: markerOf(place) });
     await edge.api("/leases", { method: "POST", body: { ttl: 3600, id: LEASES[place] } });
+    await edge.api(`/queues/${name}/send`, { method: "POST", body: { messages: [{ body: markerOf(place) }] } });
   }
   principals = await makePrincipals(edge);
 });
