@@ -44,7 +44,7 @@ import type { TxnInput } from "./kv/txn.ts";
 import { transact } from "./kv/txn.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
-import { describeLease, grantLease, leaseSpace } from "./leases/leases.ts";
+import { describeLease, grantLease, listLeases } from "./leases/leases.ts";
 import type { Holding, WithdrawInput } from "./locks/arbiter.ts";
 import type { AcquireInput, ReleaseInput } from "./locks/locks.ts";
 import * as locks from "./locks/locks.ts";
@@ -314,14 +314,8 @@ export const QUERIES = {
   "event.list": ({ store }: QueryContext, input: { name?: string | undefined }) => listEvents(store, input),
   "leases.get": ({ store, deadlines, now }: QueryContext, { id }: { id: string }) =>
     describeLease(store, deadlines, now, id),
-  "leases.list": ({ store }: QueryContext, { after = null }: { after?: string | null }) => {
-    const records = leaseSpace.under(store, [], {
-      limit: 1001,
-      ...(after !== null && { after: leaseSpace.key(after) }),
-    });
-    const ids = records.slice(0, 1000).map(({ key }) => leaseSpace.parts(key)[0]!);
-    return { ids, after: records.length > 1000 ? ids.at(-1)! : null };
-  },
+  "leases.list": ({ store, deadlines }: QueryContext, { after = null }: { after?: string | null }) =>
+    listLeases(store, deadlines, after),
   "lock.get": ({ store }: QueryContext, input: { name: string }) => locks.describeLock(store, input),
   "lock.list": ({ store }: QueryContext, input: PageInput) => locks.listLocks(store, input),
   /** One claim, held or waiting; null when it is gone. */

@@ -82,6 +82,8 @@ export interface NamespaceStatus {
   waiters: number;
   selfPreservation: boolean;
   sizeBytes: number;
+  /** Beyond it only commands that make room are run. */
+  sizeBytesMax: number;
   /** Since when this object has been in memory. */
   startedAt: number;
   /** Of this life of the object. */
@@ -154,6 +156,10 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     this.#afterTurn();
   }
 
+  get #sizeBytesMax(): number {
+    return Number(this.env.HOLDFAST_STORE_BYTES_MAX ?? STORE_BYTES_MAX);
+  }
+
   #makeCore(): Core {
     const { storage } = this.ctx;
     const ports: CorePorts = {
@@ -162,7 +168,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       checksum: crc32,
       digest: sha256,
       random: (length) => randomBytes(length),
-      sizeMax: Number(this.env.HOLDFAST_STORE_BYTES_MAX ?? STORE_BYTES_MAX),
+      sizeMax: this.#sizeBytesMax,
     };
     return new Core(ports, this.#now());
   }
@@ -334,6 +340,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       waiters: feed.size + this.#receivers.size,
       selfPreservation: this.#core.selfPreservation,
       sizeBytes: backend.sizeBytes(),
+      sizeBytesMax: this.#sizeBytesMax,
       startedAt: this.#startedAt,
       ...this.#counts,
     }));

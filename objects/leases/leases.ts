@@ -15,7 +15,7 @@ export interface LeaseRecord {
 }
 
 export interface LeaseInfo {
-  /** A positive 63-bit number in decimal, as etcd's lease ids. */
+  /** A 64-bit number with its sign, in decimal, and not 0. */
   id: string;
   ttlMs: number;
   /** Until it lapses; never negative. */
@@ -28,9 +28,11 @@ export interface LeaseInfo {
 export const leaseSpace = new JsonSpace<LeaseRecord>("lease");
 
 export const LEASE_TTL_MIN_MS = 1000;
-/** etcd's upper bound is 9,000,000,000 s; a year is enough for a clock to be trusted. */
+/** Of what is kept alive by somebody. */
 export const LEASE_TTL_MAX_MS = 366 * 86_400_000;
-const ID_MAX = 2n ** 63n - 1n;
+/** Of a lease, which may be there for what never ends. Source: etcd. */
+export const GRANT_TTL_MAX_MS = 9_000_000_000_000;
+const [ID_MIN, ID_MAX] = [-(2n ** 63n), 2n ** 63n - 1n];
 
 export interface GrantInput {
   ttlMs: number;
@@ -45,7 +47,7 @@ export interface Granted {
 
 /** Codes: `invalid_argument`, `already_exists`. */
 export function grantLease(txn: Txn, context: Context, { ttlMs, id: wanted }: GrantInput): Granted {
-  assertTtl("ttl", ttlMs);
+  assertTtl("ttl", ttlMs, GRANT_TTL_MAX_MS);
   const id = wanted ?? freshId(txn, context);
   assertLeaseId(id);
   if (leaseSpace.get(txn, id)) throw new HoldfastError("already_exists", `lease ${id} already exists`, { lease: id });
@@ -81,6 +83,28 @@ export function describeLease(reader: Reader, deadlines: Deadlines, nowAt: numbe
   return { id, ttlMs, grantedAt, remainingMs: Math.max(0, deadlineAt - nowAt), attached: reader.leased(id) };
 }
 
+export interface LeasePage {
+  ids: string[];
+  /** When each of them lapses. */
+  deadlinesAt: number[];
+  /** Where to go on; null at the end. */
+  after: string | null;
+}
+
+/** In the order of their ids as text. */
+export function listLeases(reader: Reader, deadlines: Deadlines, after: string | null): LeasePage {
+  const from = after === null ? {} : { after: leaseSpace.key(after) };
+  const records = leaseSpace.under(reader, [], { limit: PAGE + 1, ...from });
+  const page = records.slice(0, PAGE);
+  const ids = page.map(({ key }) => leaseSpace.parts(key)[0]!);
+  const deadlinesAt = page.map((record, index) => {
+    const { grantedAt, ttlMs } = leaseSpace.decode(record);
+    return deadlines.get(leaseTimerKey(ids[index]!))?.deadlineAt ?? grantedAt + ttlMs;
+  });
+  return { ids, deadlinesAt, after: records.length > PAGE ? ids.at(-1)! : null };
+}
+
+const PAGE = 1000;
 const TIMER = "lease\0";
 
 export const leaseTimerKey = (id: string): string => TIMER + id;
@@ -94,15 +118,16 @@ export function noLease(id: string): HoldfastError {
   return new HoldfastError("not_found", `lease ${id} does not exist, or has expired`, { lease: id });
 }
 
-export function assertTtl(field: string, ttlMs: number): void {
-  if (!Number.isFinite(ttlMs) || ttlMs < LEASE_TTL_MIN_MS || ttlMs > LEASE_TTL_MAX_MS) {
-    throw invalid(field, `must be between ${LEASE_TTL_MIN_MS / 1000} and ${LEASE_TTL_MAX_MS / 1000} seconds`);
+export function assertTtl(field: string, ttlMs: number, maxMs = LEASE_TTL_MAX_MS): void {
+  if (!Number.isFinite(ttlMs) || ttlMs < LEASE_TTL_MIN_MS || ttlMs > maxMs) {
+    throw invalid(field, `must be between ${LEASE_TTL_MIN_MS / 1000} and ${maxMs / 1000} seconds`);
   }
 }
 
 export function assertLeaseId(id: string): void {
-  if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) > ID_MAX)
-    throw invalid("lease", "must be a whole number from 1 to 2^63-1");
+  if (!/^-?[1-9]\d{0,18}$/.test(id) || BigInt(id) > ID_MAX || BigInt(id) < ID_MIN) {
+    throw invalid("lease", "must be a whole number from -2^63 to 2^63-1, and not 0");
+  }
 }
 
 function freshId(txn: Txn, context: Context): string {

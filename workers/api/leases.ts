@@ -1,14 +1,10 @@
 /** Leases: granted, renewed, revoked, with what hangs on them. */
 import { z } from "@hono/zod-openapi";
-import { KV } from "../../objects/kv/key.ts";
-import type { LeaseInfo } from "../../objects/leases/leases.ts";
 import { assertLeaseId } from "../../objects/leases/leases.ts";
-import type { Kind } from "../../objects/policy/statements.ts";
-import { instanceSpace } from "../../objects/registry/spaces.ts";
 import type { Authorizer } from "../request/authorizer.ts";
-import type { Demand } from "../request/permission.ts";
+import type { Attached } from "../request/lease-demands.ts";
+import { demandsOfRevoking, resourceOf } from "../request/lease-demands.ts";
 import { isoTime, keyOutput } from "./convert.ts";
-import type { ApiRequest } from "./route.ts";
 import { route, words } from "./route.ts";
 import * as schema from "./schemas.ts";
 import { visiblePage } from "./visible.ts";
@@ -99,7 +95,11 @@ export const leaseRoutes = [
     summary: "Revoke a lease, and all that hangs on it",
     permission: [
       { verb: "delete", kind: "session", on: "id" },
-      { verbs: ["delete"], kinds: ["session"], parts: demandsOfRevoking },
+      {
+        verbs: ["delete"],
+        kinds: ["session"],
+        parts: ({ client, params }) => demandsOfRevoking(client, leaseOf(params)),
+      },
     ],
     response: z.object({ detached: z.number().int() }),
     handle: ({ client, params, options }) => client.execute("leases.revoke", { id: leaseOf(params) }, options),
@@ -119,24 +119,9 @@ export const leaseRoutes = [
   }),
 ];
 
-/** What hangs on it goes with it, which is no right of who may end the lease alone. */
-async function demandsOfRevoking({ client, params }: ApiRequest<unknown, unknown>): Promise<Demand[]> {
-  const { value } = await client.query("leases.get", { id: leaseOf(params) });
-  return value.attached.map((one) => ({ verb: "delete", ...resourceOf(one) }));
-}
-
 function mayRead(authorizer: Authorizer, attached: Attached): boolean {
   const { kind, name } = resourceOf(attached);
   return authorizer.allows("read", kind, name);
-}
-
-type Attached = LeaseInfo["attached"][number];
-
-/** What a record on a lease counts as. */
-function resourceOf({ space, key }: Attached): { kind: Kind; name: string | Uint8Array } {
-  if (space === KV) return { kind: "kv", name: key };
-  if (space === instanceSpace.name) return { kind: "service", name: instanceSpace.parts(key)[0]! };
-  return { kind: "operator", name: "" };
 }
 
 function leaseOf(params: Record<string, string>): string {

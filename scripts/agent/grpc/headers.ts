@@ -49,7 +49,10 @@ export function callHeaders(headers: IncomingHttpHeaders): CallHeaders | Refusal
   }
   const timeout = timeoutOf(single(headers["grpc-timeout"]));
   if (typeof timeout === "string") return refusal(400, GRPC.internal, `malformed grpc-timeout: ${timeout}`);
-  const metadata = metadataOf(headers);
+  const given = metadataOf(headers);
+  const authority = headers[":authority"];
+  // By what address the client reaches us: the called may have to tell it.
+  const metadata = given && authority !== undefined ? [...given, ["host", authority] as const] : given;
   if (!metadata) return refusal(400, GRPC.internal, "malformed binary metadata");
   if (metadataBytes(metadata) > METADATA_BYTES_MAX) {
     return refusal(431, GRPC.resourceExhausted, "too much metadata");

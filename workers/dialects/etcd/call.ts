@@ -18,7 +18,7 @@ import { assertDemands } from "../../request/permission.ts";
 import type { ClusterIds } from "./cluster-ids.ts";
 import { clusterIdsOf, RAFT_TERM } from "./cluster-ids.ts";
 import { credentialOf } from "./credential.ts";
-import { requestTooLarge } from "./errors.ts";
+import { requestTooLarge, userNameIsEmpty } from "./errors.ts";
 import type { ResponseHeaderSchema } from "./gen/etcdserverpb_pb.js";
 
 /** etcd's default for a request that writes. */
@@ -87,6 +87,12 @@ export class Call {
     const { caller, authorizer } = await this.identify();
     if (!authorizer.isUnbounded) assertDemands(authorizer, await demands());
     return caller;
+  }
+
+  /** Where any caller will do who is one. Codes: as `identify`. */
+  async assertKnown(): Promise<void> {
+    const { authorizer } = await this.identify();
+    if (!authorizer.isUnbounded && authorizer.principal === "anonymous") throw userNameIsEmpty();
   }
 
   async execute<N extends CommandName>(

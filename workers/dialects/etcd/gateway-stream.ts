@@ -1,7 +1,8 @@
 /** Streams of the gateway, whatever carries them: documents in, lines out. */
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import type { Call } from "./call.ts";
-import { Code, EtcdError, HTTP_STATUS, wordsOf } from "./errors.ts";
+import { GRPC } from "../../tunnel/wire/status.ts";
+import { EtcdError, HTTP_STATUS, wordsOf } from "./errors.ts";
 import { DocumentSplitter } from "./json-text.ts";
 import { readJson } from "./json-read.ts";
 import { writeJson } from "./json-write.ts";
@@ -52,7 +53,7 @@ async function repliesOf(
   try {
     request = first.done ? null : readJson(method.input, first.value);
   } catch (error) {
-    throw new EtcdError(Code.UNKNOWN, wordsOf(error).message);
+    throw new EtcdError(GRPC.unknown, wordsOf(error).message);
   }
   return method.handle(messagesOf(method.input, request, documents), call);
 }

@@ -10,7 +10,8 @@ import type { Metadata } from "../../tunnel/wire/metadata.ts";
 import type { Status } from "../../tunnel/wire/status.ts";
 import { OK } from "../../tunnel/wire/status.ts";
 import { Call } from "./call.ts";
-import { Code, EtcdError, wordsOf } from "./errors.ts";
+import { GRPC } from "../../tunnel/wire/status.ts";
+import { EtcdError, wordsOf } from "./errors.ts";
 import { METHODS } from "./methods.ts";
 import type { Method } from "./service.ts";
 import { readBinary, writeBinary } from "./wire.ts";
@@ -39,7 +40,7 @@ async function answer(method: Method, messages: TunnelCall["messages"], call: Ca
       return OK;
     }
     const { value } = await messages.next();
-    if (!value) throw new EtcdError(Code.INTERNAL, "unexpected EOF");
+    if (!value) throw new EtcdError(GRPC.internal, "unexpected EOF");
     call.messageBytes = value.length;
     const request = readBinary(method.input, value);
     if (method.kind === "unary") await send(await method.handle(request, call));
@@ -53,7 +54,7 @@ async function answer(method: Method, messages: TunnelCall["messages"], call: Ca
   }
 }
 
-const CANCELED: Status = { code: Code.CANCELED, message: "context canceled" };
+const CANCELED: Status = { code: GRPC.cancelled, message: "context canceled" };
 
 async function* decoded({ input }: Method, messages: TunnelCall["messages"]): AsyncGenerator<Message> {
   for await (const bytes of messages) yield readBinary(input, bytes);

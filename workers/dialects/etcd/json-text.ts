@@ -3,7 +3,8 @@
  * digits; several documents may follow one another in a stream.
  */
 import { firstValue } from "../../request/go-json.ts";
-import { Code, EtcdError } from "./errors.ts";
+import { GRPC } from "../../tunnel/wire/status.ts";
+import { EtcdError } from "./errors.ts";
 import { messageTooLarge } from "./wire.ts";
 
 /** A number that a double does not hold exactly, or that is not whole: as it was written. */
@@ -30,7 +31,7 @@ export function parseDocument(text: string): { value: unknown } | null {
   }
 }
 
-export const badJson = (fault: string): EtcdError => new EtcdError(Code.INVALID_ARGUMENT, fault);
+export const badJson = (fault: string): EtcdError => new EtcdError(GRPC.invalidArgument, fault);
 
 type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
 

@@ -1,7 +1,20 @@
 /** Every method that is served, by its full name: what the gateway and the gRPC tunnel call. */
-import { KV } from "./gen/etcdserverpb_pb.js";
+import { Cluster, KV, Lease, Maintenance } from "./gen/etcdserverpb_pb.js";
+import { Health } from "./gen/health_pb.js";
 import type { MethodTable } from "./service.ts";
 import { implement } from "./service.ts";
+import { cluster } from "./services/cluster.ts";
+import { health } from "./services/health.ts";
 import { kv } from "./services/kv.ts";
+import { lease } from "./services/lease.ts";
+import { maintenance } from "./services/maintenance.ts";
 
-export const METHODS: MethodTable = new Map([implement(KV, kv)].flat());
+export const METHODS: MethodTable = new Map(
+  [
+    implement(KV, kv),
+    implement(Lease, lease),
+    implement(Cluster, cluster),
+    implement(Maintenance, maintenance),
+    implement(Health, health),
+  ].flat(),
+);

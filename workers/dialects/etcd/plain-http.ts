@@ -2,7 +2,7 @@
 import { DIRECTORY_NAME } from "../../../objects/directory-name.ts";
 import type { Call } from "./call.ts";
 import { textResponse } from "./gateway.ts";
-import { VERSION } from "./version.ts";
+import { STORAGE_VERSION, VERSION } from "./version.ts";
 
 /** Paths of etcd outside of `/v3`; what else begins with `/v2/` was removed from it. */
 export const isPlainPath = (path: string): boolean =>
@@ -14,7 +14,7 @@ export async function plainAnswer(request: Request, pathAndQuery: string, call: 
   const { pathname, searchParams } = new URL(pathAndQuery, "http://etcd");
   if (request.method !== "GET") return textResponse(405, "Method Not Allowed", { allow: "GET" });
   if (pathname === "/version") {
-    return Response.json({ etcdserver: VERSION, etcdcluster: CLUSTER_VERSION, storage: CLUSTER_VERSION });
+    return Response.json({ etcdserver: VERSION, etcdcluster: STORAGE_VERSION, storage: STORAGE_VERSION });
   }
   const fault = await faultOf(call);
   if (pathname === "/health") {
@@ -30,7 +30,6 @@ export async function plainAnswer(request: Request, pathAndQuery: string, call: 
   return textResponse(statusOf(fault), isVerbose ? verbose(pathname.slice(1), name, fault) : told);
 }
 
-const CLUSTER_VERSION = VERSION.replace(/\d+$/, "0");
 const CHECKS = ["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
 
 const statusOf = (fault: string | null): number => (fault === null ? 200 : 503);

@@ -9,7 +9,8 @@ import type { OrderBy, RangeInput, RevisionBounds } from "../../../objects/kv/ra
 import { orderOf } from "../../../objects/kv/range.ts";
 import type { StoredRecord } from "../../../objects/store/txn.ts";
 import type { NamespaceClient } from "../../request/namespace-client.ts";
-import { Code, emptyKey, refused } from "./errors.ts";
+import { GRPC } from "../../tunnel/wire/status.ts";
+import { emptyKey, refused } from "./errors.ts";
 import type { RangeRequest, RangeResponseSchema } from "./gen/etcdserverpb_pb.js";
 import { RangeRequest_SortOrder as Order, RangeRequest_SortTarget as SortTarget } from "./gen/etcdserverpb_pb.js";
 import { keyValueOf } from "./key-value.ts";
@@ -19,7 +20,7 @@ import { targetOf } from "./ranges.ts";
 export function assertRangeRequest({ key, sortOrder, sortTarget }: RangeRequest): void {
   if (key.length === 0) throw emptyKey();
   if (Order[sortOrder] === undefined || SortTarget[sortTarget] === undefined) {
-    throw refused(Code.INVALID_ARGUMENT, "invalid sort option");
+    throw refused(GRPC.invalidArgument, "invalid sort option");
   }
 }
 

@@ -9,7 +9,8 @@ import type {
 } from "../../../objects/kv/txn.ts";
 import { TXN_OPERATIONS_MAX } from "../../../objects/kv/txn.ts";
 import type { DeleteInput, PutInput } from "../../../objects/kv/kv.ts";
-import { Code, emptyKey, keyNotFound, refused, tooManyOperations } from "./errors.ts";
+import { GRPC } from "../../tunnel/wire/status.ts";
+import { emptyKey, keyNotFound, refused, tooManyOperations } from "./errors.ts";
 import type {
   Compare,
   DeleteRangeRequest,
@@ -51,8 +52,8 @@ function assertOperation({ request }: RequestOp, max: number): void {
 
 export function assertPutRequest({ key, value, lease, ignoreValue, ignoreLease }: PutRequest): void {
   if (key.length === 0) throw emptyKey();
-  if (ignoreValue && value.length > 0) throw refused(Code.INVALID_ARGUMENT, "value is provided");
-  if (ignoreLease && lease !== 0n) throw refused(Code.INVALID_ARGUMENT, "lease is provided");
+  if (ignoreValue && value.length > 0) throw refused(GRPC.invalidArgument, "value is provided");
+  if (ignoreLease && lease !== 0n) throw refused(GRPC.invalidArgument, "lease is provided");
 }
 
 export function assertDeleteRequest({ key }: DeleteRangeRequest): void {

@@ -1,7 +1,8 @@
 /** Messages in protobuf's binary form, as gRPC carries them. */
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Code, EtcdError } from "./errors.ts";
+import { GRPC } from "../../tunnel/wire/status.ts";
+import { EtcdError } from "./errors.ts";
 import type { Init } from "./service.ts";
 
 /** Of one message. */
@@ -10,7 +11,7 @@ export const MESSAGE_BYTES_MAX = 2 * 1024 * 1024;
 const DEPTH_MAX = 300;
 
 export const messageTooLarge = (bytes: number): EtcdError =>
-  new EtcdError(Code.RESOURCE_EXHAUSTED, `grpc: received message larger than max (${bytes} vs. ${MESSAGE_BYTES_MAX})`);
+  new EtcdError(GRPC.resourceExhausted, `grpc: received message larger than max (${bytes} vs. ${MESSAGE_BYTES_MAX})`);
 
 /** Codes: 8 (too large), 13 (not such a message). */
 export function readBinary(desc: DescMessage, bytes: Uint8Array): Message {
@@ -18,7 +19,7 @@ export function readBinary(desc: DescMessage, bytes: Uint8Array): Message {
   try {
     return fromBinary(desc, bytes, { readUnknownFields: false, recursionLimit: DEPTH_MAX });
   } catch (error) {
-    throw new EtcdError(Code.INTERNAL, `grpc: error unmarshalling request: proto: ${(error as Error).message}`);
+    throw new EtcdError(GRPC.internal, `grpc: error unmarshalling request: proto: ${(error as Error).message}`);
   }
 }
 
