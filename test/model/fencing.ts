@@ -1,5 +1,5 @@
 /**
- * Fencing tokens of all grants of a lock, without a search: no two are equal, they rise in real time, and no more permits were
+ * Fencing tokens of all grants of a lock, without a search: no two are equal (but where many hold at once), they rise in real time, and no more permits were
  * certainly held at once than there are. Rules M1, M2, for histories too long to search.
  */
 import type { Call, Violation } from "./history.ts";
@@ -16,7 +16,7 @@ interface Grant {
 export function checkFencing(calls: readonly Call<LockInput, LockOutput>[], permits: number): Violation[] {
   return [
     ...Map.groupBy(grantsOf(calls), ({ call }) => (call.input.kind === "acquire" ? call.input.lock : "")).values(),
-  ].flatMap((grants) => [...checkTokens(grants), ...checkHolders(grants, permits)]);
+  ].flatMap((grants) => [...checkTokens(grants, permits === 1), ...checkHolders(grants, permits)]);
 }
 
 function grantsOf(calls: readonly Call<LockInput, LockOutput>[]): Grant[] {
@@ -37,10 +37,10 @@ function grantsOf(calls: readonly Call<LockInput, LockOutput>[]): Grant[] {
   });
 }
 
-function checkTokens(grants: readonly Grant[]): Violation[] {
+function checkTokens(grants: readonly Grant[], isUnique: boolean): Violation[] {
   const violations: Violation[] = [];
   for (const [token, sharers] of Map.groupBy(grants, (grant) => grant.token)) {
-    if (sharers.length > 1)
+    if (isUnique && sharers.length > 1)
       violations.push({
         rule: "M1",
         what: `token ${token} was given ${sharers.length} times`,

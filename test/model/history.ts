@@ -113,6 +113,17 @@ export interface Violation {
   calls?: readonly AnyCall[];
 }
 
+/**
+ * Without the calls that nobody answered and that had no effect: those that only ask or renew, and those that were never
+ * carried out, as the server's own log has it when nothing is under way any more.
+ */
+export function settled<I extends { kind: string }, O>(
+  calls: readonly Call<I, O>[],
+  wasCarriedOut: (call: Call<I, O>) => boolean,
+): Call<I, O>[] {
+  return calls.filter((call) => call.outcome === "ok" || (call.outcome === "unknown" && wasCarriedOut(call)));
+}
+
 /** For the message of a failed assertion. */
 export function violationsText(violations: readonly Violation[]): string {
   const shown = violations.slice(0, 5).map(({ rule, what, calls = [] }) => `${rule}: ${what}\n${historyText(calls)}`);

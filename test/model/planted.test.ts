@@ -101,6 +101,7 @@ const suites = {
       "renews what has lapsed",
       "acknowledges a release and keeps holding",
       "lists a holder that is none",
+      "confirms what is not held",
       "refuses a free lock",
     ],
   ),
@@ -129,6 +130,8 @@ const suites = {
       "ends a term early",
     ],
   ),
+  // Two faults show in sets only (below): in histories short enough to search they are rare, or may be the doing of a delivery
+  // that nobody saw.
   queue: suite<QueueFault>(
     (random, fault) =>
       found(search(queueOf({ isBlocking: false }), withTimeouts(queueHistory(random, fault, { calls: 40 })))),
@@ -137,10 +140,8 @@ const suites = {
       "delivers what is hidden",
       "delivers what was acknowledged",
       "delivers what nobody sent",
-      "accepts a stale receipt",
       "acknowledges twice",
       "swaps two of a group",
-      "forgets what was given back",
       "acknowledges a send and drops it",
     ],
   ),
@@ -173,10 +174,10 @@ const suites = {
 };
 
 interface Suite {
-  good(seed: number): Violation[];
+  good: (seed: number) => Violation[];
   faults: readonly string[];
   /** By how many of the seeds it is found. */
-  finds(fault: string): number;
+  finds: (fault: string) => number;
 }
 
 function suite<F extends string>(check: Check<F>, faults: readonly F[]): Suite {

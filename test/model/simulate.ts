@@ -9,11 +9,11 @@ export interface Simulation<I extends { kind: string }, O> {
   clients: number;
   calls: number;
   /** What the client does next; null = it waits a while. */
-  next(client: number, random: Random, at: number): I | null;
+  next: (client: number, random: Random, at: number) => I | null;
   /** The object; `at` is now. */
-  apply(input: I, at: number): O;
+  apply: (input: I, at: number) => O;
   /** Told to its client when it returns. */
-  answered?(client: number, input: I, output: O): void;
+  answered?: (client: number, input: I, output: O) => void;
   /** Of calls whose answer is lost; half of those took effect. */
   lostShare?: number;
 }

@@ -1,10 +1,10 @@
 /** Keys over the native API: calls of concurrent clients, what the audit log says of those that were not answered, watches. */
 import type { Asked } from "../../edge.ts";
 import type { Call } from "../history.ts";
-import { Recorder } from "../history.ts";
 import type { Random } from "../random.ts";
-import type { LogEvent, Seen, Witness } from "../witness.ts";
-import { abortSometimes, type Ordeal, type Workload } from "./ordeal.ts";
+import type { Seen, Witness } from "../witness.ts";
+import { API, type Ordeal } from "./ordeal.ts";
+import { RecordedWorkload } from "./workload.ts";
 
 type KeyInput =
   | { kind: "get"; key: string; strong: boolean }
@@ -35,24 +35,16 @@ interface WireRecord {
 
 const NAMES = ["a", "b", "c", "d", "e"];
 
-export class KeyWorkload implements Workload {
+export class KeyWorkload extends RecordedWorkload<KeyInput, KeyOutput> {
   readonly clients = 8;
-  progress = 0;
   readonly prefix: string;
-  readonly recorder = new Recorder<KeyInput, KeyOutput>();
-  log: LogEvent[] = [];
-  readonly #ordeal: Ordeal;
-  readonly #api: string;
   readonly #keys: readonly string[];
   readonly #known = new Map<string, number>();
-  /** By request id, as the audit log has it. */
-  #commits = new Map<string, number>();
   #count = 0;
 
-  constructor(ordeal: Ordeal, namespace = "default", prefix = "model/kv/") {
-    this.#ordeal = ordeal;
+  constructor(ordeal: Ordeal, prefix = "model/kv/") {
+    super("keys", ordeal);
     this.prefix = prefix;
-    this.#api = `/api/v1/namespaces/${namespace}`;
     this.#keys = NAMES.map((name) => prefix + name);
   }
 
@@ -62,31 +54,32 @@ export class KeyWorkload implements Workload {
     const known = this.#known.get(key) ?? 0;
     const strong = random.chance(0.2);
     const kind = random.pick(["get", "get", "get", "list", "put", "put", "cas", "cas", "delete", "txn"] as const);
-    const headers = abortSometimes(random);
+    const output = await this.#call(client, kind, { key, value, known, strong });
+    for (const [seenKey, seen] of Object.entries(output?.seen ?? {})) this.#known.set(seenKey, seen?.modRevision ?? 0);
+  }
+
+  #call(
+    client: number,
+    kind: "get" | "list" | "put" | "cas" | "delete" | "txn",
+    { key, value, known, strong }: { key: string; value: string; known: number; strong: boolean },
+  ): Promise<KeyOutput | null> {
     switch (kind) {
       case "get":
-        return this.#record(client, { kind, key, strong }, () => this.#get(key, strong));
+        return this.record(client, { kind, key, strong }, () => this.#get(key, strong));
       case "list":
-        return this.#record(client, { kind, strong }, () => this.#list(strong));
+        return this.record(client, { kind, strong }, () => this.#list(strong));
       case "put":
       case "cas": {
         const cas = kind === "cas" ? known : null;
-        return this.#record(client, { kind: "put", key, value, cas }, (id) => this.#put(id, key, value, cas, headers));
+        return this.record(client, { kind: "put", key, value, cas }, (headers) => this.#put(key, value, cas, headers));
       }
       case "delete":
-        return this.#record(client, { kind, key }, (id) => this.#delete(id, key, headers));
+        return this.record(client, { kind, key }, (headers) => this.#delete(key, headers));
       case "txn":
-        return this.#record(client, { kind, key, modRevision: known, value }, (id) =>
-          this.#txn(id, key, known, value, headers),
+        return this.record(client, { kind, key, modRevision: known, value }, (headers) =>
+          this.#txn(key, known, value, headers),
         );
     }
-  }
-
-  async #record(client: number, input: KeyInput, act: (id: number) => Promise<KeyOutput>): Promise<void> {
-    const { output } = await this.recorder.record(client, input, act);
-    if (!output) return;
-    this.progress++;
-    for (const [key, seen] of Object.entries(output.seen)) this.#known.set(key, seen?.modRevision ?? 0);
   }
 
   async #get(key: string, strong: boolean): Promise<KeyOutput> {
@@ -109,9 +102,9 @@ export class KeyWorkload implements Workload {
     return { revision: Number(headers.get("x-holdfast-revision")), done: false, seen: this.#seenOf(json.items) };
   }
 
-  async #put(id: number, key: string, value: string, cas: number | null, headers: object): Promise<KeyOutput> {
+  async #put(key: string, value: string, cas: number | null, headers: Record<string, string>): Promise<KeyOutput> {
     const query = cas === null ? "" : `?cas=${cas}`;
-    const asked = { method: "PUT", body: value, headers: { ...this.#requestId(id), ...headers } };
+    const asked = { method: "PUT", body: value, headers };
     const { status, json } = await this.#ask(`/kv/${key}${query}`, asked, [409]);
     if (status !== 409) {
       const { modRevision, createRevision, version } = json as SeenRecord;
@@ -122,19 +115,19 @@ export class KeyWorkload implements Workload {
     return { revision: null, done: false, seen: { [key]: revision === 0 ? null : { modRevision: revision } } };
   }
 
-  async #delete(id: number, key: string, headers: object): Promise<KeyOutput> {
-    const asked = { method: "DELETE", headers: { ...this.#requestId(id), ...headers } };
+  async #delete(key: string, headers: Record<string, string>): Promise<KeyOutput> {
+    const asked = { method: "DELETE", headers };
     const { status } = await this.#ask(`/kv/${key}`, asked, [404]);
     return { revision: null, done: status !== 404, seen: { [key]: null } };
   }
 
-  async #txn(id: number, key: string, modRevision: number, value: string, headers: object): Promise<KeyOutput> {
+  async #txn(key: string, modRevision: number, value: string, headers: Record<string, string>): Promise<KeyOutput> {
     const body = {
       compare: [{ key, target: "modRevision", operator: "=", operand: modRevision }],
       then: this.#keys.map((one) => ({ type: "put", key: one, value })),
       else: [{ type: "range", key: this.prefix, prefix: true }],
     };
-    const asked = { method: "POST", body, headers: { ...this.#requestId(id), ...headers } };
+    const asked = { method: "POST", body, headers };
     const { json } = await this.#ask("/txn", asked);
     if (!json.succeeded) return { revision: null, done: false, seen: this.#seenOf(json.results[0].items) };
     const written = (json.results as WireRecord[]).map((record): [string, Seen] => [
@@ -149,35 +142,20 @@ export class KeyWorkload implements Workload {
     return Object.fromEntries(this.#keys.map((key) => [key, found.get(key) ?? null]));
   }
 
-  #requestId(id: number): Record<string, string> {
-    return { "idempotency-key": `${this.prefix}${id}` };
-  }
-
   #ask(path: string, asked: Asked, expected: readonly number[] = []) {
-    return this.#ordeal.call(this.#api + path, asked, expected);
-  }
-
-  /** The audit log says at which revision each command was carried out, also those that nobody was told of. */
-  async finish(): Promise<void> {
-    for (let since: number | null = 0; since !== null;) {
-      const { json } = await this.#ask(`/audit?limit=1000&since=${since}`, {});
-      for (const { requestId, revision } of json.entries as { requestId: string | null; revision: number }[])
-        if (requestId !== null) this.#commits.set(requestId, revision);
-      since = json.after as number | null;
-    }
+    return this.ordeal.call(API + path, asked, expected);
   }
 
   get witnesses(): Witness[] {
-    return this.recorder.calls.flatMap((call) => this.#witnessOf(call));
+    return this.history.flatMap((call) => this.#witnessOf(call));
   }
 
   #witnessOf(call: Call<KeyInput, KeyOutput>): Witness[] {
-    const { input, output, outcome } = call;
-    const commit = this.#commits.get(`${this.prefix}${call.id}`) ?? null;
-    if (outcome === "fail") return [];
+    const { input, output } = call;
+    const commit = this.commitOf(call);
     if (output === null) {
-      // What was not answered saw nothing that anybody knows; what it wrote is in the log, or it never ran.
-      return commit === null ? [] : [{ call, revision: commit, wrote: this.#writesOf(input), saw: new Map() }];
+      // It was carried out; what it saw, nobody knows.
+      return [{ call, revision: commit, wrote: this.#writesOf(input), saw: new Map() }];
     }
     const { revision, done, seen } = output;
     if (!done) return [{ call, revision, wrote: new Map(), saw: new Map(Object.entries(seen)) }];

@@ -19,7 +19,7 @@ export interface Workload {
 export interface OrdealPlan {
   seed: number;
   kills: number;
-  /** What each workload gets done before each kill, and after the last. */
+  /** What the workloads get done before each kill, and after the last: so much each on average, a quarter of it at least. */
   progressPerLife: number;
 }
 
@@ -35,12 +35,20 @@ export function planFromEnvironment(): OrdealPlan {
 
 export class Ordeal {
   readonly edge: Edge;
+  /** At which revision the command of a request id was carried out, as the audit log has it. Complete after `run`. */
+  readonly commits = new Map<string, number>();
   #up: Promise<void> = Promise.resolve();
+  readonly #plan: OrdealPlan;
   #isOver = false;
   #progressed = Promise.withResolvers<void>();
 
-  constructor(edge: Edge) {
+  constructor(edge: Edge, plan: OrdealPlan) {
     this.edge = edge;
+    this.#plan = plan;
+  }
+
+  get seed(): number {
+    return this.#plan.seed;
   }
 
   /** Resolves at once while the server is up, else when it is again. */
@@ -48,7 +56,8 @@ export class Ordeal {
     return this.#up;
   }
 
-  async run(workloads: readonly Workload[], { seed, kills, progressPerLife }: OrdealPlan): Promise<void> {
+  async run(workloads: readonly Workload[]): Promise<void> {
+    const { seed, kills, progressPerLife } = this.#plan;
     const clients = workloads.flatMap((workload, at) =>
       Array.from({ length: workload.clients }, (_, client) =>
         this.#client(workload, client, seed * 1000 + at * 100 + client),
@@ -58,9 +67,12 @@ export class Ordeal {
     // It is awaited below; a client that fails while the server is being started fails then.
     all.catch(() => {});
     for (let life = 1; life <= kills + 1; life++) {
-      const targets = workloads.map(({ progress }) => progress + progressPerLife);
-      while (workloads.some(({ progress }, at) => progress < targets[at]!))
-        await Promise.race([this.#progressed.promise, all]);
+      const before = workloads.map(({ progress }) => progress);
+      const done = (): number[] => workloads.map(({ progress }, at) => progress - before[at]!);
+      const isEnough = (): boolean =>
+        done().every((count) => count >= progressPerLife / 4) &&
+        done().reduce((sum, count) => sum + count) >= progressPerLife * workloads.length;
+      while (!isEnough()) await Promise.race([this.#progressed.promise, all]);
       if (life > kills) break;
       const up = Promise.withResolvers<void>();
       this.#up = up.promise;
@@ -71,6 +83,17 @@ export class Ordeal {
     this.#isOver = true;
     await all;
     await Promise.all(workloads.map((workload) => workload.finish()));
+    await this.#readAudit();
+  }
+
+  /** The log says what became of every command, also of those that nobody was told of. */
+  async #readAudit(): Promise<void> {
+    for (let since: number | null = 0; since !== null;) {
+      const { json } = await this.call(`${API}/audit?limit=1000&since=${since}`, {});
+      for (const { requestId, revision } of json.entries as { requestId: string | null; revision: number }[])
+        if (requestId !== null) this.commits.set(requestId, revision);
+      since = json.after as number | null;
+    }
   }
 
   async #client(workload: Workload, client: number, seed: number): Promise<void> {
@@ -103,15 +126,11 @@ export class Ordeal {
   }
 }
 
+/** The namespace of all workloads. */
+export const API = "/api/v1/namespaces/default";
 const CALL_MS = 20_000;
 
 function isRefused(error: unknown): boolean {
   const cause = (error as { cause?: { code?: string } }).cause;
   return cause?.code === "ECONNREFUSED";
-}
-
-/** Ends the object in the middle of a commit, sometimes; `workers/edge.ts` knows the header. */
-export function abortSometimes(random: Random): Record<string, string> {
-  if (!random.chance(0.02)) return {};
-  return { "x-holdfast-test-abort": random.pick(["before_commit", "after_commit"]) };
 }

@@ -12,10 +12,11 @@ export type LockInput =
   | { kind: "acquire"; lock: string; hold: string; permits: number; ttlMs: number }
   | { kind: "release"; lock: string; hold: string; token: number }
   | { kind: "renew"; lock: string; hold: string; token: number; ttlMs: number }
+  | { kind: "check"; lock: string; hold: string; token: number }
   | { kind: "holders"; lock: string }
   | { kind: "lapse"; lock: string; hold: string };
 
-/** Of an acquisition the token (null = not granted); of release and renew whether the token held it; of holders the tokens. */
+/** Of an acquisition the token (null = not granted); of release, renew and check whether the token held it; of holders the tokens. */
 export type LockOutput = { token: number | null } | { done: boolean } | { tokens: readonly number[] };
 
 interface Hold {
@@ -33,8 +34,11 @@ export interface LockState {
 /** More readers than any history has. */
 export const ALL_READERS = 1_000_000;
 
-/** `isRefusalExact`: who is refused must have been in somebody's way at some time; else a refusal may be out of fairness. */
-export function locksOf(permits: number, isRefusalExact = permits === 1): Model<LockState, LockInput, LockOutput> {
+/**
+ * A lock with one permit is exact: whoever is refused was in somebody's way, and every grant has a token of its own. With more
+ * a refusal may be out of fairness, and what is granted by one commit has one token.
+ */
+export function locksOf(permits: number): Model<LockState, LockInput, LockOutput> {
   return {
     initial: { holds: [], highest: 0 },
     partOf: ({ lock }) => lock,
@@ -46,10 +50,11 @@ export function locksOf(permits: number, isRefusalExact = permits === 1): Model<
     step(state, input, output) {
       switch (input.kind) {
         case "acquire":
-          return acquire(state, input, output, { permits, isRefusalExact });
+          return acquire(state, input, output, permits);
         case "release":
           return ended(state, holdOf(state, input), output);
         case "renew":
+        case "check":
           return agrees(output, holdOf(state, input) !== undefined) ? [state] : [];
         case "holders":
           return output === null || ("tokens" in output && areHolding(state, output.tokens)) ? [state] : [];
@@ -71,18 +76,19 @@ function acquire(
   state: LockState,
   { hold, permits }: { hold: string; permits: number },
   output: LockOutput | null,
-  lock: { permits: number; isRefusalExact: boolean },
+  permitsOfLock: number,
 ): LockState[] {
+  const isExact = permitsOfLock === 1;
   const taken = state.holds.reduce((sum, held) => sum + held.permits, 0);
-  const isFree = taken + permits <= lock.permits;
+  const isFree = taken + permits <= permitsOfLock;
   if (output === null) {
     const granted = { holds: [...state.holds, { hold, permits, token: null }], highest: state.highest };
     return isFree ? [granted, state] : [state];
   }
   if (!("token" in output)) return [];
   const { token } = output;
-  if (token === null) return isFree && lock.isRefusalExact ? [] : [state];
-  if (!isFree || token <= state.highest) return [];
+  if (token === null) return isFree && isExact ? [] : [state];
+  if (!isFree || token < state.highest + Number(isExact)) return [];
   return [{ holds: [...state.holds, { hold, permits, token }], highest: token }];
 }
 

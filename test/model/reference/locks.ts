@@ -13,6 +13,7 @@ export type LockFault =
   | "renews what has lapsed"
   | "acknowledges a release and keeps holding"
   | "lists a holder that is none"
+  | "confirms what is not held"
   | "refuses a free lock";
 
 interface Hold {
@@ -23,7 +24,7 @@ interface Hold {
 }
 
 const TTL_MS = 40;
-const FAULTY_SHARE = 0.4;
+const FAULTY_SHARE = 0.6;
 
 class Lock {
   readonly #permits: number;
@@ -58,6 +59,8 @@ class Lock {
         if (index !== -1) this.#holds[index]!.untilAt = at + input.ttlMs;
         return { done: index !== -1 || this.#isNow("renews what has lapsed") };
       }
+      case "check":
+        return { done: this.#find(input) !== -1 || this.#isNow("confirms what is not held") };
       case "holders": {
         const tokens = this.#holds.map(({ token }) => token);
         if (this.#gone && this.#isNow("lists a holder that is none")) tokens.push(this.#gone.token);
@@ -111,13 +114,14 @@ export function locksHistory(
   let count = 0;
   return simulate<LockInput, LockOutput>(random, {
     clients: 5,
-    calls: 250,
+    calls: 300,
     lostShare: 0.02,
     next(client) {
       if (random.chance(0.15)) return { kind: "holders", lock: random.pick(names) };
       const own = held.get(client);
       if (!own) {
         if (old.length > 0 && random.chance(0.1)) return { kind: "release", ...random.pick(old) };
+        if (old.length > 0 && random.chance(0.15)) return { kind: "check", ...random.pick(old) };
         if (old.length > 0 && random.chance(0.1)) return { kind: "renew", ...random.pick(old), ttlMs: TTL_MS };
         const amount = all && random.chance(0.3) ? permits : 1;
         return { kind: "acquire", lock: random.pick(names), hold: `h${count++}`, permits: amount, ttlMs: TTL_MS };

@@ -124,42 +124,61 @@ class Queue {
   }
 }
 
-/** Sends and receives first, then everything is received and acknowledged. */
+/** Sends and receives, with some messages kept or given back; then everything is received and acknowledged. */
 export function queueHistory(
   random: Random,
   fault: QueueFault | null,
   { calls = 160, isBlocking = false }: { calls?: number; isBlocking?: boolean } = {},
 ): Call<QueueInput, QueueOutput>[] {
   const queue = new Queue(random, fault, isBlocking);
-  const receipts: string[] = [];
+  const [topic, visibilityMs] = ["t", VISIBILITY_MS];
+  /** Receipts that were not used, or used up. */
+  const stale: string[] = [];
   const mine = new Map<number, string>();
   let [sends, receives] = [0, 0];
-  const topic = "t";
-  return simulate<QueueInput, QueueOutput>(random, {
+  const history = simulate<QueueInput, QueueOutput>(random, {
     clients: 5,
     calls: calls * 2,
     lostShare: 0.02,
     next(client) {
-      // Every message, and every one that timed out, has its turn in the second half.
       const isDraining = sends >= calls / 3;
       const own = mine.get(client);
       if (own !== undefined) {
         mine.delete(client);
-        const isKept = !isDraining && random.chance(0.25);
-        if (isKept)
-          return random.chance(0.5) ? null : { kind: "extend", topic, receipt: own, visibilityMs: VISIBILITY_MS };
-        return { kind: !isDraining && random.chance(0.4) ? "nack" : "ack", topic, receipt: own };
+        stale.push(own);
+        if (isDraining || random.chance(0.4)) return { kind: "ack", topic, receipt: own };
+        if (random.chance(0.4)) return { kind: "nack", topic, receipt: own };
+        return random.chance(0.5) ? null : { kind: "extend", topic, receipt: own, visibilityMs };
       }
-      if (receipts.length > 0 && random.chance(0.2)) return { kind: "ack", topic, receipt: random.pick(receipts) };
+      if (stale.length > 0 && random.chance(0.3)) return { kind: "ack", topic, receipt: random.pick(stale) };
       if (!isDraining && random.chance(0.6))
         return { kind: "send", topic, message: `m${sends++}`, group: random.pick(["g", "h"]) };
-      return { kind: "receive", topic, name: `n${receives++}`, visibilityMs: VISIBILITY_MS };
+      return { kind: "receive", topic, name: `n${receives++}`, visibilityMs };
     },
     apply: (input, at) => queue.apply(input, at),
     answered(client, input, output) {
       if (input.kind !== "receive" || !("delivery" in output) || output.delivery === null) return;
-      receipts.push(output.delivery.receipt);
       mine.set(client, output.delivery.receipt);
     },
   });
+  drain(history, () => ({ kind: "receive", topic, name: `n${receives++}`, visibilityMs }), queue);
+  return history;
+}
+
+/** When every delivery has timed out, what is left is received and acknowledged, one after the other. */
+function drain(history: Call<QueueInput, QueueOutput>[], receiving: () => QueueInput, queue: Queue): void {
+  let at = Math.max(...history.map(({ calledAt, returnedAt }) => (returnedAt === Infinity ? calledAt : returnedAt)));
+  at += 2 * VISIBILITY_MS;
+  const make = (input: QueueInput): QueueOutput => {
+    const [calledAt, appliedAt, returnedAt] = [(at += 1), (at += 1), (at += 1)];
+    const output = queue.apply(input, appliedAt);
+    history.push({ client: 0, id: history.length, input, calledAt, returnedAt, outcome: "ok", output });
+    return output;
+  };
+  // A faulty queue may have no end.
+  for (let left = history.length; left > 0; left--) {
+    const output = make(receiving());
+    if (!("delivery" in output) || output.delivery === null) return;
+    make({ kind: "ack", topic: "t", receipt: output.delivery.receipt });
+  }
 }

@@ -13,7 +13,7 @@ const FAULTY_SHARE = 0.2;
 export function registerHistory(
   random: Random,
   fault: RegisterFault | null,
-  { calls = 200, clients = 5 }: { calls?: number; clients?: number } = {},
+  { calls = 300, clients = 5 }: { calls?: number; clients?: number } = {},
 ): Call<RegisterInput, RegisterOutput>[] {
   const isNow = (which: RegisterFault): boolean => fault === which && random.chance(FAULTY_SHARE);
   const keys = ["a", "b"];
@@ -67,7 +67,8 @@ export function registerHistory(
 
 export function counterHistory(random: Random, fault: CounterFault | null): Call<CounterInput, CounterOutput>[] {
   const isNow = (which: CounterFault): boolean => fault === which && random.chance(FAULTY_SHARE);
-  let [value, before] = [0, 0];
+  let value = 0;
+  const before: number[] = [];
   return simulate<CounterInput, CounterOutput>(random, {
     clients: 6,
     calls: 150,
@@ -75,8 +76,9 @@ export function counterHistory(random: Random, fault: CounterFault | null): Call
     next: () =>
       random.chance(0.3) ? { kind: "read", counter: "c" } : { kind: "add", counter: "c", delta: 1 + random.below(5) },
     apply(input) {
-      if (input.kind === "read") return { value: isNow("reads an old value") ? before : value };
-      before = value;
+      if (input.kind === "read")
+        return { value: before.length > 8 && isNow("reads an old value") ? before.at(-8)! : value };
+      before.push(value);
       const after = value + input.delta;
       if (isNow("adds twice")) value = after + input.delta;
       else if (!isNow("loses an addition")) value = after;
