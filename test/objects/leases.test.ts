@@ -141,15 +141,33 @@ describe("leases", () => {
     expect(codeOf(() => world.run("leases.revoke", { id }))).toBe("not_found");
   });
 
-  test.each([0, -1, Number.NaN, Infinity, 999, 1e12])("L7: a time to live of %d ms is refused", (ttlMs) => {
-    const world = new World();
-    expect(codeOf(() => world.run("leases.grant", { ttlMs }))).toBe("invalid_argument");
-    expect(codeOf(() => world.register("a", { ttlMs }))).toBe("invalid_argument");
-    expect(world.core.revision).toBe(0);
-  });
+  test.each([0, -1, Number.NaN, Infinity, 999, 9_000_000_000_001])(
+    "L7: a time to live of %d ms is refused",
+    (ttlMs) => {
+      const world = new World();
+      expect(codeOf(() => world.run("leases.grant", { ttlMs }))).toBe("invalid_argument");
+      expect(codeOf(() => world.register("a", { ttlMs }))).toBe("invalid_argument");
+      expect(world.core.revision).toBe(0);
+    },
+  );
 
-  test.each(["0", "-1", "1.5", "abc", "9223372036854775808", "01", ""])("the id %j is refused", (id) => {
-    expect(codeOf(() => new World().run("leases.grant", { ttlMs: 5_000, id }))).toBe("invalid_argument");
+  test.each(["0", "-0", "1.5", "abc", "9223372036854775808", "-9223372036854775809", "01", ""])(
+    "the id %j is refused",
+    (id) => {
+      expect(codeOf(() => new World().run("leases.grant", { ttlMs: 5_000, id }))).toBe("invalid_argument");
+    },
+  );
+
+  test("an id may be negative, and a lease may outlive whoever granted it", () => {
+    const world = new World();
+    const granted = { ttlMs: 9_000_000_000_000, id: "-9223372036854775808" };
+    expect(world.run("leases.grant", granted)).toEqual(granted);
+    world.run("leases.grant", { ttlMs: 5_000, id: "7" });
+    expect(world.core.query("leases.list", {}, world.now)).toEqual({
+      ids: ["-9223372036854775808", "7"],
+      deadlinesAt: [world.now + 9_000_000_000_000, world.now + 5_000],
+      after: null,
+    });
   });
 
   test("an id that is taken is refused, and the lease that has it stays as it was", () => {

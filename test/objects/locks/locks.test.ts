@@ -282,7 +282,7 @@ test("names and owners that are none are refused by name", () => {
   expect(fieldOf({ owner: ".." })).toBe("owner");
   expect(fieldOf({ owner: "x".repeat(256) })).toBe("owner");
   expect(fieldOf({ ttlMs: 10 })).toBe("ttl");
-  expect(fieldOf({ lease: "-1" })).toBe("lease");
+  expect(fieldOf({ lease: "0" })).toBe("lease");
   expect(fieldOf({ lease: "1", ttlMs: 5000 })).toBe("ttl");
   expect(fieldOf({ kind: "spin" as never })).toBe("kind");
 });
