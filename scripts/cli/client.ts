@@ -192,6 +192,46 @@ export interface TokenInput {
   ttl?: number;
 }
 
+/** Who holds a name, or waits for it. */
+export interface ClaimOutput {
+  owner: string;
+  /** The fencing token; null: it waits. */
+  token: number | null;
+  lease: string;
+  /** Seconds. */
+  ttl: number;
+  /** ISO 8601. */
+  since: string;
+  [field: string]: unknown;
+}
+
+export interface LockOutput {
+  name: string;
+  kind: string | null;
+  limit: number | null;
+  holders: ClaimOutput[];
+  waiters: ClaimOutput[];
+}
+
+export interface LeaderOutput {
+  owner: string;
+  token: number;
+  value: string;
+  since: string;
+}
+
+export interface ElectionOutput {
+  name: string;
+  leader: LeaderOutput | null;
+  candidates: ClaimOutput[];
+}
+
+export interface EventOptions {
+  /** Continue after this revision. */
+  lastEventId?: string | undefined;
+  signal?: AbortSignal;
+}
+
 type Query = Record<string, string | number | boolean | undefined>;
 
 interface RequestOptions {
@@ -202,6 +242,8 @@ interface RequestOptions {
   signal?: AbortSignal | undefined;
   /** The answer is a stream: only its beginning is timed. */
   isStream?: boolean;
+  /** Of this request, instead of the client's. */
+  timeoutMs?: number | undefined;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -313,13 +355,19 @@ export class HoldfastClient {
     return this.#json("GET", `/kv/${segment(prefix)}`, { query: { ...query, prefix: true } });
   }
 
-  /** One connection's events. `lastEventId` continues after that revision. Ends when the edge ends the stream. */
-  async *watch(
-    prefix: string,
-    options: { lastEventId?: string | undefined; signal?: AbortSignal } = {},
-  ): AsyncGenerator<ServerSentEvent> {
-    const response = await this.request("GET", "/watch", {
-      query: { prefix },
+  /** One connection's changes. */
+  watch(prefix: string, options: EventOptions = {}): AsyncGenerator<ServerSentEvent> {
+    return this.#events("/watch", { prefix }, options);
+  }
+
+  /** One connection's leaders. */
+  observe(election: string, options: EventOptions = {}): AsyncGenerator<ServerSentEvent> {
+    return this.#events(`/elections/${segment(election)}/observe`, {}, options);
+  }
+
+  async *#events(path: string, query: Query, options: EventOptions): AsyncGenerator<ServerSentEvent> {
+    const response = await this.request("GET", path, {
+      query,
       headers: {
         accept: "text/event-stream",
         ...(options.lastEventId && { "last-event-id": options.lastEventId }),
@@ -328,6 +376,25 @@ export class HoldfastClient {
       isStream: true,
     });
     if (response.body !== null) yield* serverSentEvents(response.body);
+  }
+
+  lock(name: string): Promise<Answer<LockOutput>> {
+    return this.#json("GET", `/locks/${segment(name)}`);
+  }
+
+  election(name: string): Promise<Answer<ElectionOutput>> {
+    return this.#json("GET", `/elections/${segment(name)}`);
+  }
+
+  /** What can be done with a claim on a lock or on leadership: acquire, campaign, renew, release, resign, withdraw. */
+  claim<T>(
+    kind: "locks" | "elections",
+    name: string,
+    verb: string,
+    body: object,
+    options: Pick<RequestOptions, "signal" | "timeoutMs"> = {},
+  ): Promise<Answer<T>> {
+    return this.#json("POST", `/${kind}/${segment(name)}/${verb}`, { body: JSON.stringify(body), ...options });
   }
 
   /** NDJSON, as a stream. */
@@ -426,13 +493,14 @@ export class HoldfastClient {
   /** A stream's deadline ends with its headers; else the body counts too. */
   #deadline(options: RequestOptions): { signal: AbortSignal; done: () => void } {
     const outer = options.signal ? [options.signal] : [];
+    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
     if (!options.isStream) {
-      return { signal: AbortSignal.any([AbortSignal.timeout(this.#timeoutMs), ...outer]), done: () => {} };
+      return { signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...outer]), done: () => {} };
     }
     // A body that is being sent takes as long as it takes.
     if (options.body !== undefined) return { signal: AbortSignal.any(outer), done: () => {} };
     const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(new Error("no answer in time")), this.#timeoutMs);
+    const timer = setTimeout(() => controller.abort(new Error("no answer in time")), timeoutMs);
     return { signal: AbortSignal.any([controller.signal, ...outer]), done: () => clearTimeout(timer) };
   }
 

@@ -2,9 +2,9 @@
  * Keeps an instance registered for as long as it is wanted: renews its lease, and registers it anew when the edge has
  * forgotten it. Knows no terminal and no signals.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { ApiError, type HoldfastClient, type InstanceInput } from "./client.ts";
 import { EXIT, exitCodeOf } from "./exit.ts";
+import { waited } from "./pause.ts";
 
 export interface HoldOptions {
   client: HoldfastClient;
@@ -51,15 +51,5 @@ async function renewOrRegister({ client, service, id, instance, onNote }: HoldOp
     if (!isForgotten) throw error;
     await client.register(service, id, instance);
     onNote(`${service}/${id} had lapsed and is registered again`);
-  }
-}
-
-/** False when the signal came. A tenth of spread keeps many holders from renewing in step. */
-async function waited(ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(ms * (0.9 + Math.random() * 0.1), undefined, { signal });
-    return true;
-  } catch {
-    return false;
   }
 }

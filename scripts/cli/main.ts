@@ -4,7 +4,9 @@
 import { Command, CommanderError } from "commander";
 import { addServeOptions, serveOptions } from "../serve/options.ts";
 import { ApiError } from "./client.ts";
+import { addElectCommand } from "./commands/elect.ts";
 import { addKvCommands } from "./commands/kv.ts";
+import { addLockCommand } from "./commands/lock.ts";
 import { addNodesCommand } from "./commands/nodes.ts";
 import { addPolicyCommands, addTokenCommands } from "./commands/policy.ts";
 import { addRegisterCommands } from "./commands/register.ts";
@@ -67,6 +69,8 @@ function createProgram(context: CommandContext): Command {
   addNodesCommand(program, context);
   addKvCommands(program, context);
   addWatchCommand(program, context);
+  addLockCommand(program, context);
+  addElectCommand(program, context);
   addPolicyCommands(program, context);
   addTokenCommands(program, context);
   addSnapshotCommands(program, context);

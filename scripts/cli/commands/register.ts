@@ -1,9 +1,9 @@
 /** `holdfast register` and `holdfast deregister`: an instance comes and goes, on its own or around a command. */
-import { spawn } from "node:child_process";
 import dgram from "node:dgram";
 import { once } from "node:events";
-import { constants, hostname } from "node:os";
+import { hostname } from "node:os";
 import type { Command } from "commander";
+import { type Child, start } from "../child.ts";
 import { ApiError, type HoldfastClient, type InstanceInput } from "../client.ts";
 import { addConnectionOptions, connect, type ConnectionOptions } from "../connection.ts";
 import { seconds } from "../duration.ts";
@@ -129,7 +129,7 @@ async function holdAround(held: Held, command: readonly string[]): Promise<numbe
   await client.register(service, id, held.instance);
   const end = new AbortController();
   const note = (text: string): unknown => process.stderr.write(errorLine(text));
-  let child: ReturnType<typeof run> | undefined;
+  let child: Child | undefined;
   const stopListening = onStop((reason) => {
     if (child === undefined) return end.abort();
     child.kill(reason === "disconnect" ? "SIGTERM" : reason);
@@ -142,7 +142,7 @@ async function holdAround(held: Held, command: readonly string[]): Promise<numbe
       await holding;
       return EXIT.ok;
     }
-    child = run(program, args);
+    child = start(program, args);
     // An edge that refuses the instance is told, but is no reason to end a command that does its work.
     holding.catch((error: unknown) => note(`${service}/${id} is not held: ${(error as Error).message}`));
     return await child.exit;
@@ -153,14 +153,4 @@ async function holdAround(held: Held, command: readonly string[]): Promise<numbe
       if (!(error instanceof ApiError && error.code === "not_found")) note(error.message);
     });
   }
-}
-
-function run(program: string, args: readonly string[]): { exit: Promise<number>; kill(signal: NodeJS.Signals): void } {
-  const child = spawn(program, args, { stdio: "inherit" });
-  const exit = new Promise<number>((resolve, reject) => {
-    child.on("error", (error) => reject(new CommandError(`cannot run ${program}: ${error.message}`)));
-    // As shells tell an end by signal.
-    child.on("exit", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
-  });
-  return { exit, kill: (signal) => child.kill(signal) };
 }
