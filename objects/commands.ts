@@ -6,7 +6,7 @@
 import { listAudit, verifyAudit } from "./audit/audit.ts";
 import type { Authority, Holder, IssuedCertificate } from "./authority/authority.ts";
 import { authorityOf, certificateOf, issueCertificate, putAuthority } from "./authority/authority.ts";
-import type { EnterInput } from "./barriers/barriers.ts";
+import type { EnterInput, LeaveInput } from "./barriers/barriers.ts";
 import {
   closeGate,
   describeBarrier,
@@ -145,8 +145,7 @@ export const COMMANDS = {
     elections.proclaim(txn, context, input),
   "election.resign": (txn: Txn, context: Context, input: Holding) => elections.resign(txn, context, input, endLease),
   "barrier.enter": (txn: Txn, context: Context, input: EnterInput) => enterBarrier(txn, context, input),
-  "barrier.leave": (txn: Txn, context: Context, input: { name: string; owner: string }) =>
-    leaveBarrier(txn, context, input, endLease),
+  "barrier.leave": (txn: Txn, context: Context, input: LeaveInput) => leaveBarrier(txn, context, input, endLease),
   "barrier.close": (txn: Txn, context: Context, input: { name: string }) => closeGate(txn, context, input),
   "barrier.open": (txn: Txn, context: Context, input: { name: string }) => openGate(txn, context, input),
   "counter.add": (txn: Txn, context: Context, input: { name: string; delta: string }) =>
@@ -257,11 +256,11 @@ const rangesAt =
   (store: Store, revision: number) =>
   (space: Space, range: KeyRange, options: RangeOptions): StoredRecord[] =>
     store.rangeAt(space, range, revision, options);
+
 const keysAt = (store: Store, revision: number): RangeSource => ({
   range: (range, options) => store.rangeAt(KV, range, revision, options),
   ...(revision === store.revision && { count: (range) => store.count(KV, range) }),
 });
-
 
 export const QUERIES = {
   /** For who wants to know only whether something changed. */
@@ -294,10 +293,10 @@ export const QUERIES = {
   "kv.range": ({ store }: QueryContext, input: RangeInput & AtRevision) => {
     const { revision = store.revision } = input;
     return { ...rangeOf(input, keysAt(store, revision)), revision };
+  },
   "kv.count": ({ store }: QueryContext, { range, revision = store.revision }: { range: KeyRange } & AtRevision) => ({
     count: countOf(range, keysAt(store, revision)),
   }),
-  },
   "kv.entry": ({ store }: QueryContext, { key }: { key: Uint8Array }) => entryOf(store, key),
   "kv.entries": ({ store }: QueryContext, input: ListInput & AtRevision) => {
     const { revision = store.revision } = input;
