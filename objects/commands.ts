@@ -31,6 +31,7 @@ import type { CampaignInput } from "./elections/elections.ts";
 import * as elections from "./elections/elections.ts";
 import { endLease, endSession } from "./endings.ts";
 import type { ErrorValue } from "./errors.ts";
+import type { Fence } from "./fences.ts";
 import type { FireInput } from "./events/events.ts";
 import { fire, listEvents } from "./events/events.ts";
 import type { KeysInput, ListInput, LockInput, SetInput } from "./kv/entries.ts";
@@ -382,6 +383,8 @@ export interface Call<N extends CommandName = CommandName> {
   caller: Caller;
   /** Given by a caller who may repeat the call after a lost answer. */
   requestId?: string | undefined;
+  /** It is carried out only if this is held. */
+  fence?: Fence | undefined;
 }
 
 export type Result<T> = { ok: true; value: T } | { ok: false; error: ErrorValue };

@@ -12,13 +12,15 @@ import { COMMANDS, QUERIES, SHRINKING } from "./commands.ts";
 import { follow, lapse } from "./endings.ts";
 import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
+import type { ClaimKind } from "./fences.ts";
+import { arbiters, assertFence } from "./fences.ts";
 import { LOCK_DELAY, lockDelayTimer, lockDelayTimerKey } from "./kv/lock-delay.ts";
 import { packCheckpoint, unpackCheckpoint } from "./leases/checkpoint.ts";
 import type { Deadline, Timer } from "./leases/deadlines.ts";
 import { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace, leaseTimer, leaseTimerKey, noLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
-import { elections, forgetElections } from "./elections/elections.ts";
+import { forgetElections } from "./elections/elections.ts";
 import type { Holding } from "./locks/arbiter.ts";
 import { locks } from "./locks/locks.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
@@ -108,10 +110,6 @@ export interface Changes {
   /** All matching events up to here have been answered: continue from it. */
   revision: number;
 }
-
-/** What may be held under a token. */
-export type ClaimKind = keyof typeof ARBITERS;
-const ARBITERS = { lock: locks, election: elections };
 
 const EVENTS_MAX = 1000;
 /** Far below what one RPC carries. */
@@ -242,7 +240,7 @@ export class Core {
   /** Renews the lease of a claim in memory, for who holds it. Codes: `fenced`. */
   renewClaim(kind: ClaimKind, holding: Holding, now: number): { id: string; ttlMs: number } {
     this.settle(now);
-    return this.renewLease(ARBITERS[kind].requireHeld(this.store, holding).lease, now);
+    return this.renewLease(arbiters[kind].requireHeld(this.store, holding).lease, now);
   }
 
   /** Renews a session in memory, if it has a time to live. Codes: `not_found`. */
@@ -428,14 +426,17 @@ export class Core {
   }
 
   #run(call: Call, now: number, isFull: boolean): Result<unknown> {
-    const { command, input, caller, requestId } = call;
+    const { command, input, caller, requestId, fence } = call;
     try {
       if (isFull && !SHRINKING.has(command)) {
         throw new HoldfastError("quota_exceeded", "the namespace is full: only commands that make room are run");
       }
       if (!Object.hasOwn(COMMANDS, command)) throw new HoldfastError("unsupported", `no such command: ${command}`);
       const run = COMMANDS[command] as (txn: Txn, context: Context, input: unknown) => unknown;
-      const value = this.#commit(command, caller, requestId, now, (txn, context) => run(txn, context, input));
+      const value = this.#commit(command, caller, requestId, now, (txn, context) => {
+        if (fence) assertFence(txn, fence);
+        return run(txn, context, input);
+      });
       return { ok: true, value };
     } catch (error) {
       if (error instanceof HoldfastError) return { ok: false, error: error.toValue() };

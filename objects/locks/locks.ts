@@ -3,7 +3,8 @@
  * what each kind means.
  *
  * A lock is there as long as somebody holds it or waits for it, and so long it is of one kind. A token is good as long as it
- * holds the lock: what is done with an older one is refused (`fenced`), here and in every write guarded by a fence.
+ * holds the lock: what is done with an older one is refused (`fenced`), here and in every command with a fence
+ * (`../fences.ts`).
  */
 import { invalid } from "../errors.ts";
 import { requireLease } from "../leases/leases.ts";
@@ -127,17 +128,6 @@ export function listLocks(reader: Reader, input: PageInput): Page<LockSummary> {
 export function findLockClaim(reader: Reader, input: { name: string; owner: string }): LockClaim | null {
   const claim = locks.claimOf(reader, input);
   return claim && lockClaim(reader, claim);
-}
-
-/** A lock by which a write is guarded: it is refused unless the token holds the lock in that same commit (rule M4). */
-export interface Fence {
-  lock: string;
-  token: number;
-}
-
-/** Codes: `fenced`. */
-export function assertFence(reader: Reader, fence: Fence | undefined): void {
-  if (fence && !locks.isHeld(reader, fence.lock, fence.token)) throw locks.fenced(fence.lock, fence.token);
 }
 
 /** Kind, capacity and weight. A writer takes all that readers could. */

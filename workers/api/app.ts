@@ -28,7 +28,7 @@ import { policyRoutes } from "./policies.ts";
 import { queueRoutes } from "./queues.ts";
 import { roleRoutes } from "./roles.ts";
 import type { ApiBindings, ApiResult, Route } from "./route.ts";
-import { readQuery, readValid, requestIdOf } from "./route.ts";
+import { fenceOf, readQuery, readValid, requestIdOf } from "./route.ts";
 import { decodeParams, RouteTree } from "./routing.ts";
 import { serviceRoutes } from "./services.ts";
 import { snapshotRoutes } from "./snapshot.ts";
@@ -96,6 +96,9 @@ async function run(request: Request, route: Route, raw: Record<string, string>, 
   const token = bearerOf(request.headers);
   const { caller, authorizer } = await identify(request, token, env.platform, target);
   enforceEarly(authorizer, route.permission, params);
+  const fence = fenceOf(request.headers);
+  // Whether it holds is told by what becomes of the command.
+  if (fence) authorizer.assert("read", "lock", fence.name);
   const asked = {
     request,
     env,
@@ -103,7 +106,7 @@ async function run(request: Request, route: Route, raw: Record<string, string>, 
     params,
     query: search === null ? {} : readQuery(search, route.query),
     body: route.body && (await readValid(request, route.body)),
-    options: { caller, requestId: requestIdOf(request.headers), failpoint: env.failpoint },
+    options: { caller, requestId: requestIdOf(request.headers), fence, failpoint: env.failpoint },
     authorizer,
     reauthorize: () => authorizerOf(token, env.platform, namespace!, datacenter),
   } as Parameters<Route["handle"]>[0];

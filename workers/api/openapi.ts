@@ -8,6 +8,14 @@ export type OpenApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
 const BASE = "/api/v1/namespaces/{namespace}";
 const datacenter = words("Another known datacenter than the edge's own");
+/** Of whatever changes something. */
+const COMMAND_HEADERS = z.object({
+  "Idempotency-Key": z.string().optional().describe("Who lost the answer may ask again with the same, and gets it"),
+  "X-Holdfast-Fence": z
+    .string()
+    .optional()
+    .describe("lock/<name> <token>, or election/…: refused (fenced) unless the token holds it in that same commit"),
+});
 let made: OpenApiDocument | undefined;
 
 export function openApiDocument(routes: readonly Route[]): OpenApiDocument {
@@ -51,6 +59,7 @@ function generate(routes: readonly Route[]): OpenApiDocument {
       request: {
         params,
         query: (route.query ?? z.object({})).extend({ datacenter }),
+        ...(route.method !== "get" && { headers: COMMAND_HEADERS }),
         ...(route.body && { body: { content: { "application/json": { schema: route.body } } } }),
         ...(route.rawBody && {
           body: { content: { [route.rawBody]: { schema: { type: "string", format: "binary" } } } },

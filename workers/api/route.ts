@@ -4,6 +4,7 @@
  */
 import { z } from "@hono/zod-openapi";
 import { HoldfastError, invalid } from "../../objects/errors.ts";
+import type { ClaimKind, Fence } from "../../objects/fences.ts";
 import type { Failpoint } from "../../objects/namespace.ts";
 import type { Bindings } from "../request/bindings.ts";
 import type { Authorizer } from "../request/authorizer.ts";
@@ -128,6 +129,21 @@ export function requestIdOf(headers: Headers): string | undefined {
   if (!/^[\x21-\x7e]{1,128}$/.test(id)) throw invalid("Idempotency-Key", "must be 1 to 128 visible ASCII characters");
   return id;
 }
+
+/** `X-Holdfast-Fence: lock/<name> <token>`, or `election/…`; the name percent-encoded. Codes: `invalid_argument`. */
+export function fenceOf(headers: Headers): Fence | undefined {
+  const text = headers.get(FENCE_HEADER);
+  if (text === null) return undefined;
+  const match = /^(lock|election)\/(\S{1,4096}) ([1-9]\d{0,15})$/.exec(text);
+  if (!match) throw invalid(FENCE_HEADER, "must be lock/<name> or election/<name>, a space and the token");
+  try {
+    return { kind: match[1] as ClaimKind, name: decodeURIComponent(match[2]!), token: Number(match[3]) };
+  } catch {
+    throw invalid(FENCE_HEADER, "must have a name that is percent-encoded UTF-8");
+  }
+}
+
+const FENCE_HEADER = "X-Holdfast-Fence";
 
 export function notFound(what: string): HoldfastError {
   return new HoldfastError("not_found", what);

@@ -13,7 +13,8 @@ import type {
   QueryName,
   QueryOutput,
 } from "../../objects/commands.ts";
-import type { Changes, ChangesInput, ClaimKind, Heartbeat, HeartbeatResult } from "../../objects/core.ts";
+import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "../../objects/core.ts";
+import type { ClaimKind, Fence } from "../../objects/fences.ts";
 import type { Outcome } from "../../objects/errors.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { Holding } from "../../objects/locks/arbiter.ts";
@@ -52,6 +53,8 @@ export interface CommandOptions {
   caller: Caller;
   /** The caller may repeat the call with the same id and gets the first result. */
   requestId?: string | undefined;
+  /** It is carried out only if this is held. */
+  fence?: Fence | undefined;
   /** In tests. */
   failpoint?: Failpoint | undefined;
 }
@@ -83,8 +86,8 @@ export class NamespaceClient {
     input: CommandInput<N>,
     options: CommandOptions,
   ): Promise<Answer<CommandOutput<N>>> {
-    const { caller, requestId, failpoint } = options;
-    const call = { command, input, caller, requestId, failpoint } as ExecuteInput;
+    const { caller, requestId, fence, failpoint } = options;
+    const call = { command, input, caller, requestId, fence, failpoint } as ExecuteInput;
     return this.#admitted((stub) => this.#send({ method: "execute", args: [call] }, stub), false);
   }
 
@@ -140,10 +143,17 @@ export class NamespaceClient {
    */
   async receive(
     input: CommandInput<"queue.receive">,
-    { caller, requestId, failpoint }: CommandOptions,
+    { caller, requestId, fence, failpoint }: CommandOptions,
     { waitMs, signal }: { waitMs: number; signal: AbortSignal },
   ): Promise<Answer<Received>> {
-    const call: ExecuteInput<"queue.receive"> = { command: "queue.receive", input, caller, requestId, failpoint };
+    const call: ExecuteInput<"queue.receive"> = {
+      command: "queue.receive",
+      input,
+      caller,
+      requestId,
+      fence,
+      failpoint,
+    };
     const receive = (stub: DurableObjectStub<Namespace>, options?: ReceiveOptions): Promise<Outcome<Received>> =>
       stub.receive(call, options) as Promise<Outcome<Received>>;
     const answer = await this.#admitted((stub) => receive(stub), false);

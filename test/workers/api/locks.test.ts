@@ -158,6 +158,46 @@ describe("acquire, renew, release", () => {
   });
 });
 
+describe("a fence", () => {
+  const put = (fence: string, body: string, token = TOKEN): Promise<Reply> =>
+    edge.api("/kv/guarded", { method: "PUT", body, headers: { "x-holdfast-fence": fence }, token });
+
+  test("a holder that was paused while its lease ended changes nothing when it wakes (M4)", async () => {
+    const name = `${fresh()} ä`;
+    const path = encodeURIComponent(name);
+    const paused = (await acquire(path, "paused", { ttl: 1 })).json;
+    expect((await put(`lock/${path} ${paused.token}`, "first")).status).toBe(200);
+    const next = (await acquire(path, "next", { wait: 30 })).json;
+    expect(next.token).toBeGreaterThan(paused.token);
+    const late = await put(`lock/${path} ${paused.token}`, "late");
+    expect(late.json).toMatchObject({ status: 409, code: "fenced", lock: name, token: paused.token });
+    expect((await edge.api("/kv/guarded")).text).toBe("first");
+    expect((await put(`lock/${path} ${next.token}`, "second")).status).toBe(200);
+    expect((await edge.api(`/locks/${path}/check?token=${paused.token}`)).json).toEqual({ held: false });
+    expect((await edge.api(`/locks/${path}/check?token=${next.token}&owner=next`)).json).toEqual({ held: true });
+    await release(path, "next", next.token);
+    expect((await put(`lock/${path} ${next.token}`, "third")).json.code).toBe("fenced");
+  });
+
+  test("holds for whatever is changed, and by leadership as well", async () => {
+    const { token } = (await post("/elections/fence/campaign", { owner: "a" })).json;
+    const headers = { "x-holdfast-fence": `election/fence ${token}` };
+    const operations = { then: [{ type: "put", key: "guarded", value: "txn" }] };
+    const transact = (): Promise<Reply> => edge.api("/txn", { method: "POST", body: operations, headers });
+    expect((await transact()).status).toBe(200);
+    await post("/elections/fence/resign", { owner: "a", token });
+    expect((await transact()).json).toMatchObject({ code: "fenced", election: "fence" });
+  });
+
+  test("takes the right to read the lock, and a form", async () => {
+    const statements = [{ verbs: ["create", "update"], kind: "kv", match: "prefix", name: "" }];
+    const { secret } = (await post("/tokens", { statements })).json;
+    expect((await put("lock/l 5", "x", secret)).json).toMatchObject({ status: 403, kind: "lock", name: "l" });
+    for (const fence of ["", "lock/l", "lock/l 0", "lock/l 1.5", "lock/ 5", "queue/l 5", "lock/%ff 5", "lock/a%00b 5"])
+      expect((await put(fence, "x")).status).toBe(400);
+  });
+});
+
 describe("bad input", () => {
   const fieldOf = async (body: object): Promise<unknown> => (await post("/locks/bad/acquire", body)).json.field;
 
