@@ -16,6 +16,8 @@ import { locksOf, withLapses } from "../models/lock.ts";
 import { type Verdict, search } from "../search.ts";
 import { CounterWorkload } from "./counters.ts";
 import { ElectionWorkload } from "./elections.ts";
+import { EtcdGateway } from "./etcd-gateway.ts";
+import { EtcdKeyWorkload } from "./etcd-keys.ts";
 import { LOCK_NAMES, LockWorkload } from "./locks.ts";
 import { QueueWorkload } from "./queues.ts";
 import { KeyWorkload } from "./keys.ts";
@@ -29,6 +31,7 @@ let locks: LockWorkload;
 let elections: ElectionWorkload;
 let queues: QueueWorkload;
 let counters: CounterWorkload;
+let etcdKeys: EtcdKeyWorkload;
 let keyLog: LogEvent[];
 let watches: WatchRecord[];
 
@@ -41,6 +44,7 @@ beforeAll(
     elections = new ElectionWorkload(ordeal);
     queues = new QueueWorkload(ordeal);
     counters = new CounterWorkload(ordeal);
+    etcdKeys = new EtcdKeyWorkload("etcd-gateway", ordeal, new EtcdGateway(ordeal));
     const { json } = await edge.put("/kv/begin", "");
     const since: number = json.modRevision;
     const watchers = [
@@ -53,11 +57,11 @@ beforeAll(
       }),
       new Watcher(ordeal, { name: "of one key", prefix: `${keys.prefix}b`, since }),
     ];
-    await ordeal.run([keys, locks, elections, queues, counters]);
+    await ordeal.run([keys, locks, elections, queues, counters, etcdKeys]);
     // Everybody's end: a change that all of them are told of.
     const end: number = (await edge.put(`/kv/${keys.prefix}b-end`, "")).json.modRevision;
     watches = await Promise.all(watchers.map((watcher) => watcher.until(end)));
-    const reader = new Watcher(ordeal, { name: "log", prefix: keys.prefix, since });
+    const reader = new Watcher(ordeal, { name: "log", prefix: "model/", since });
     await reader.until(end);
     keyLog = reader.log;
   },
@@ -67,10 +71,15 @@ beforeAll(
 afterAll(() => edge?.[Symbol.asyncDispose]());
 
 test("K1 to K4, K7 to K11: every answer over keys stands where it says in the one order", () => {
-  const ours = keyLog.filter(({ key }) => !key.endsWith("-end"));
-  const violations = checkWitnesses(keys.witnesses, new Log(ours));
+  const violations = checkWitnesses(keys.witnesses, logOf(keys));
   expect(violationsText(violations)).toBe("");
   expectFaults(keys);
+});
+
+test("the same by etcd's JSON gateway", () => {
+  const log = logOf(etcdKeys);
+  expect(violationsText(checkWitnesses(etcdKeys.witnesses(log), log))).toBe("");
+  expectFaults(etcdKeys);
 });
 
 test.each([0, 1, 2])("W1 to W9: watcher %i was told everything once and in order, over all connections", (at) => {
@@ -107,6 +116,10 @@ test("counters lose no addition and count none twice", () => {
   expectFaults(counters);
 });
 
+/** The changes of a workload's keys. */
+const logOf = ({ prefix }: { prefix: string }): Log =>
+  new Log(keyLog.filter(({ key }) => key.startsWith(prefix) && !key.endsWith("-end")));
+
 const LIMITS = { ms: 20_000, configurations: 5_000_000 };
 
 /** A search that gives up has not passed. */
@@ -117,14 +130,8 @@ function expectLinearizable(verdict: Verdict, calls: readonly AnyCall[]): void {
 }
 
 /** It has met with faults; else it has proved little. */
-function expectFaults({
-  name,
-  recorder,
-  history,
-}: KeyWorkload | ElectionWorkload | QueueWorkload | CounterWorkload): void {
-  const { calls } = recorder;
-  const unknown = calls.filter(({ outcome }) => outcome === "unknown").length;
-  const carriedOut = history.filter(({ outcome }: AnyCall) => outcome === "unknown").length;
-  console.info(`${name}: ${calls.length} calls, ${unknown} without answer, ${carriedOut} of these carried out`);
+function expectFaults({ name, recorder }: { name: string; recorder: { calls: AnyCall[] } }): void {
+  const unknown = recorder.calls.filter(({ outcome }) => outcome === "unknown").length;
+  console.info(`${name}: ${recorder.calls.length} calls, ${unknown} of them without an answer`);
   expect(unknown).toBeGreaterThan(0);
 }

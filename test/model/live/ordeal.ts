@@ -28,8 +28,8 @@ export function planFromEnvironment(): OrdealPlan {
   const { HOLDFAST_MODEL_SEED, HOLDFAST_MODEL_KILLS, HOLDFAST_MODEL_CALLS } = process.env;
   return {
     seed: Number(HOLDFAST_MODEL_SEED ?? 1),
-    kills: Number(HOLDFAST_MODEL_KILLS ?? 3),
-    progressPerLife: Number(HOLDFAST_MODEL_CALLS ?? 120),
+    kills: Number(HOLDFAST_MODEL_KILLS ?? 2),
+    progressPerLife: Number(HOLDFAST_MODEL_CALLS ?? 100),
   };
 }
 
@@ -107,18 +107,22 @@ export class Ordeal {
     }
   }
 
-  /**
-   * An answer that tells what became of the call; else `NotApplied` or `Unanswered`. `expected`: statuses besides 2xx that are
-   * answers. Any other is a fault.
-   */
-  async call(path: string, asked: Asked, expected: readonly number[] = []): Promise<Reply> {
-    let reply: Reply;
+  /** Any answer at all; else `NotApplied` when there was nobody to talk to, `Unanswered` when the talk broke off. */
+  async send(path: string, asked: Asked): Promise<Reply> {
     try {
-      reply = await this.edge.ask(path, { signal: AbortSignal.timeout(CALL_MS), ...asked });
+      return await this.edge.ask(path, { signal: AbortSignal.timeout(CALL_MS), ...asked });
     } catch (error) {
       if (isRefused(error)) throw new NotApplied("no connection");
       throw new Unanswered(String(error));
     }
+  }
+
+  /**
+   * An answer of the native API that tells what became of the call; else as `send`. `expected`: statuses besides 2xx that are
+   * answers. Any other is a fault.
+   */
+  async call(path: string, asked: Asked, expected: readonly number[] = []): Promise<Reply> {
+    const reply = await this.send(path, asked);
     const { status, json, text } = reply;
     if ((status >= 200 && status < 300) || expected.includes(status)) return reply;
     if (status !== 503) throw new Error(`${asked.method ?? "GET"} ${path}: ${status} ${text}`);
