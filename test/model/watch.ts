@@ -68,6 +68,7 @@ function checkConnection(
   let open: WatchItem[] = [];
   const told = new Map<string, WatchItem>();
   let newest = since;
+  let marked = since;
   let at = indexAfter(expected, since);
   /** Everything up to the revision should have been told by now. */
   const settle = (revision: number): void => {
@@ -87,12 +88,14 @@ function checkConnection(
       if (open.length > 0) broken("W4", `mark of ${revision} within revision ${open[0]!.revision}`);
       settle(revision);
       newest = Math.max(newest, revision);
+      marked = Math.max(marked, revision);
       continue;
     }
     const id = idOf(revision, item.key);
     const event = byId.get(id);
     if (told.has(id)) broken("W3", `revision ${revision} ("${item.key}") twice`);
     else if (revision <= since) broken("W7", `revision ${revision} ("${item.key}"), though it was after ${since}`);
+    else if (revision <= marked) broken("W6", `revision ${revision} ("${item.key}") after the mark of ${marked}`);
     else if (revision <= complete) broken("W4", `revision ${revision} ("${item.key}") goes on after it was complete`);
     if (revision < newest) broken("W1", `revision ${revision} after ${newest}`);
     if (open.length > 0 && open[0]!.revision !== revision)
