@@ -106,7 +106,7 @@ export function receive(txn: Txn, context: Context, input: ReceiveInput): Receiv
   const messages: Delivery[] = [];
   let bytes = 0;
   let dropped = 0;
-  for (const candidate of readyIn(txn, topic)) {
+  for (const candidate of readyIn(txn, topic, wanted)) {
     if (entries.length >= wanted || bytes >= ANSWER_BYTES_MAX || dropped >= DROPPED_MAX) break;
     const { waiting, message } = candidate;
     candidate.take();
@@ -150,21 +150,22 @@ interface Candidate {
 }
 
 /** What is to be delivered, in order. The next one is looked for when the one before has been taken. */
-function* readyIn(txn: Txn, topic: Topic): Generator<Candidate> {
-  for (const priority of topic.priorities) yield* readyAt(txn, topic, priority);
+function* readyIn(txn: Txn, topic: Topic, wanted: number): Generator<Candidate> {
+  for (const priority of topic.priorities) yield* readyAt(txn, topic, priority, wanted);
 }
 
-/** Of one priority. */
-export function* readyAt(txn: Txn, topic: Topic, priority: number): Generator<Candidate> {
+/** Of one priority; about so many are `wanted`. */
+export function* readyAt(txn: Txn, topic: Topic, priority: number, wanted: number): Generator<Candidate> {
+  const limit = Math.min(PAGE, wanted);
   const level = topic.level(priority);
   while (level.fresh + level.pointed > 0) {
-    const pointers = pointersOf(txn, topic, priority, level.pointed);
-    const fresh = level.fresh === 0 ? [] : txn.range(MESSAGE, topic.keys.fresh(priority, level.head), { limit: PAGE });
+    const pointers = level.pointed === 0 ? [] : pointersOf(txn, topic, priority, limit);
+    const fresh = level.fresh === 0 ? [] : txn.range(MESSAGE, topic.keys.fresh(priority, level.head), { limit });
     if (pointers.length + fresh.length === 0) throw damaged(topic, "counts messages that are not there");
     let pointerAt = 0;
     let freshAt = 0;
     // The first of both together are among the first of each.
-    for (let count = Math.min(PAGE, pointers.length + fresh.length); count > 0; count--) {
+    for (let count = Math.min(limit, pointers.length + fresh.length); count > 0; count--) {
       const pointer = pointers[pointerAt];
       const record = fresh[freshAt];
       const number = record ? topic.keys.numberOf(record.key) : Infinity;
@@ -189,11 +190,21 @@ export function* readyAt(txn: Txn, topic: Topic, priority: number): Generator<Ca
   }
 }
 
-function pointersOf(txn: Txn, topic: Topic, priority: number, count: number): Waiting[] {
-  if (count === 0) return [];
-  return txn
-    .range(READY, topic.keys.readyOf(priority), { limit: PAGE })
+function pointersOf(txn: Txn, topic: Topic, priority: number, limit: number): Waiting[] {
+  const waiting = txn
+    .range(READY, topic.keys.readyOf(priority), { limit })
     .map(({ key, value }) => unpackPointer(topic.keys.placeOfReady(key), value));
+  // They are about to be read and deleted one by one.
+  const places = waiting.map(({ place }) => place);
+  txn.getMany(
+    MESSAGE,
+    places.map((place) => topic.keys.message(place)),
+  );
+  txn.getMany(
+    READY,
+    places.map((place) => topic.keys.ready(place)),
+  );
+  return waiting;
 }
 
 export function messageAt(txn: Txn, topic: Topic, place: Place): Message {

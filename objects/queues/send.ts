@@ -39,17 +39,20 @@ export function send(txn: Txn, context: Context, { topic: name, messages }: Send
     entry.add(head, payload, priority, delayMs);
     return { id, duplicate: false };
   });
-  if (sent.some(({ duplicate }) => !duplicate)) topic.save(txn);
+  if (sent.every(({ duplicate }) => duplicate)) return sent;
+  entry.write();
+  topic.save(txn);
   return sent;
 }
 
-/** Adds messages to a topic that is in hand. */
+/** Adds messages to a topic that is in hand; they are written together at the end. */
 export class Entry {
   readonly #txn: Txn;
   readonly #topic: Topic;
   readonly #now: number;
   /** Groups that this command has looked at or added to. */
   readonly #busyGroups = new Set<string>();
+  readonly #added: { key: Uint8Array; value: Uint8Array }[] = [];
 
   constructor(txn: Txn, topic: Topic, now: number) {
     this.#txn = txn;
@@ -62,7 +65,7 @@ export class Entry {
     const { group, sentAt } = head;
     const number = topic.record.next++;
     const place: Place = { lane: delayMs > 0 || group !== undefined ? "p" : "f", priority, number };
-    this.#txn.put(MESSAGE, topic.keys.message(place), packMessage({ ...head, payload }));
+    this.#added.push({ key: topic.keys.message(place), value: packMessage({ ...head, payload }) });
     topic.counts.sent++;
     const waiting = { place, attempts: 0, sentAt };
     const notBefore = this.#now + delayMs;
@@ -78,6 +81,15 @@ export class Entry {
       level.fresh++;
       topic.expectExpiry(sentAt);
     }
+  }
+
+  write(): void {
+    // Nothing is there: that is found out for all of them at once.
+    this.#txn.getMany(
+      MESSAGE,
+      this.#added.map(({ key }) => key),
+    );
+    for (const { key, value } of this.#added.splice(0)) this.#txn.put(MESSAGE, key, value);
   }
 }
 

@@ -5,7 +5,7 @@
 import { HoldfastError, invalid } from "../errors.ts";
 import { assertDuration, assertName } from "../registry/limits.ts";
 import type { Context, Txn } from "../store/txn.ts";
-import { FLIGHT } from "./keys.ts";
+import { FLIGHT, MESSAGE } from "./keys.ts";
 import { DELAY_MAX_MS, MESSAGES_MAX } from "./messages.ts";
 import { pointTo } from "./pointers.ts";
 import type { InFlight } from "./receive.ts";
@@ -37,10 +37,20 @@ export interface Settled {
 
 /** Done with: never delivered again. Codes: `fenced` (none counts), `not_found` (the topic), `invalid_argument`. */
 export function ack(txn: Txn, context: Context, input: ReceiptsInput): Settled {
-  return settle(txn, context, input, (topic, entry) => {
-    drop(txn, topic, entry.place, entry.group, context.now);
-    topic.counts.acked++;
-    return null;
+  const done: InFlight[] = [];
+  return settle(txn, context, input, {
+    each: (_topic, entry) => {
+      done.push(entry);
+      return null;
+    },
+    then: (topic) => {
+      txn.getMany(
+        MESSAGE,
+        done.map(({ place }) => topic.keys.message(place)),
+      );
+      for (const { place, group } of done) drop(txn, topic, place, group, context.now);
+      topic.counts.acked += done.length;
+    },
   });
 }
 
@@ -48,9 +58,11 @@ export function ack(txn: Txn, context: Context, input: ReceiptsInput): Settled {
 export function nack(txn: Txn, context: Context, input: NackInput): Settled {
   const { delayMs = 0 } = input;
   assertDuration("delay", delayMs, 0, DELAY_MAX_MS);
-  return settle(txn, context, input, (topic, entry) => {
-    putBack(txn, context, topic, entry, context.now + delayMs);
-    return null;
+  return settle(txn, context, input, {
+    each: (topic, entry) => {
+      putBack(txn, context, topic, entry, context.now + delayMs);
+      return null;
+    },
   });
 }
 
@@ -58,18 +70,20 @@ export function nack(txn: Txn, context: Context, input: NackInput): Settled {
 export function extend(txn: Txn, context: Context, input: ExtendInput): Settled {
   const { visibilityMs } = input;
   assertDuration("visibility", visibilityMs, 1000, VISIBILITY_MAX_MS);
-  return settle(txn, context, input, (_topic, entry) => ({ ...entry, untilAt: context.now + visibilityMs }));
+  const untilAt = context.now + visibilityMs;
+  return settle(txn, context, input, { each: (_topic, entry) => ({ ...entry, untilAt }) });
 }
 
 const RECEIPT = /^([1-9]\d{0,15})-(\d{1,3})$/;
 
-/** Applies `act` to each message of which a receipt counts; it answers what stays in flight of it. */
-function settle(
-  txn: Txn,
-  { now }: Context,
-  { topic: name, receipts }: ReceiptsInput,
-  act: (topic: Topic, entry: InFlight) => InFlight | null,
-): Settled {
+interface Act {
+  /** To each message of which a receipt counts; answers what stays in flight of it. */
+  each: (topic: Topic, entry: InFlight) => InFlight | null;
+  /** At the end, if any receipt counted. */
+  then?: (topic: Topic) => void;
+}
+
+function settle(txn: Txn, { now }: Context, { topic: name, receipts }: ReceiptsInput, { each, then }: Act): Settled {
   assertName("topic", name);
   if (!Array.isArray(receipts) || receipts.length === 0) throw invalid("receipts", "must be a list of at least one");
   if (receipts.length > MESSAGES_MAX) throw invalid("receipts", `must have at most ${MESSAGES_MAX} entries`);
@@ -80,9 +94,10 @@ function settle(
   for (const [revision, indices] of deliveries) {
     const key = topic.keys.flight(revision);
     const record = txn.get(FLIGHT, key);
+    const entries = record ? unpackFlight(record.value) : [];
     const left: InFlight[] = [];
     let counted = 0;
-    for (const entry of record ? unpackFlight(record.value) : []) {
+    for (const entry of entries) {
       // What has lapsed and has not been looked at yet is no longer in force either.
       if (!indices.has(entry.index) || entry.untilAt <= now) {
         left.push(entry);
@@ -90,7 +105,7 @@ function settle(
       }
       indices.delete(entry.index);
       counted++;
-      const kept = act(topic, entry);
+      const kept = each(topic, entry);
       if (kept) left.push(kept);
       else topic.counts.inFlight--;
     }
@@ -104,6 +119,7 @@ function settle(
       receipt: fenced[0]!,
     });
   }
+  then?.(topic);
   topic.save(txn);
   return { settled, fenced };
 }
@@ -139,7 +155,9 @@ function bury(txn: Txn, context: Context, topic: Topic, entry: InFlight, deadLet
   const { payload, origin: _earlier, ...head } = messageAt(txn, topic, entry.place);
   const origin = { topic: topic.name, sentAt: head.sentAt, deliveries: entry.attempts };
   const target = Topic.findOrMake(txn, deadLetter);
-  new Entry(txn, target, context.now).add({ ...head, sentAt: context.now, origin }, payload, entry.place.priority);
+  const entering = new Entry(txn, target, context.now);
+  entering.add({ ...head, sentAt: context.now, origin }, payload, entry.place.priority);
+  entering.write();
   target.save(txn);
   drop(txn, topic, entry.place, entry.group, context.now);
   topic.counts.dead++;

@@ -85,7 +85,7 @@ function expire(txn: Txn, topic: Topic, now: number): void {
   topic.record.expireAt = null;
   let left = SLICE;
   for (const priority of topic.priorities) {
-    for (const { waiting, message, take } of readyAt(txn, topic, priority)) {
+    for (const { waiting, message, take } of readyAt(txn, topic, priority, SLICE)) {
       if (left === 0 || !topic.isExpired(waiting.sentAt, now)) {
         topic.expectExpiry(waiting.sentAt);
         break;

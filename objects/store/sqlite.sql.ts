@@ -150,6 +150,21 @@ export class SqliteBackend implements Backend {
     return row && this.#record(space, row);
   }
 
+  getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[] {
+    const stored = new Map<string, StoredRecord>();
+    const asked = keys.filter((key) => !this.#pending?.get(space, key));
+    inChunks(SELECTS, asked, (query, chunk) => {
+      for (const row of this.#direct.all(query, space, ...chunk)) {
+        const record = this.#record(space, row);
+        stored.set(toBinaryString(record.key), record);
+      }
+    });
+    return keys.map((key) => {
+      const pending = this.#pending?.get(space, key);
+      return pending ? (pending.record ?? undefined) : stored.get(toBinaryString(key));
+    });
+  }
+
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
     const order = options.reverse ? "DESC" : "ASC";
     const limit = options.limit ?? -1;
@@ -288,21 +303,22 @@ export class SqliteBackend implements Backend {
     if (pending === null || pending.isEmpty) return;
     this.#pending = new PendingWrites();
     const rows: SqlValue[][] = [];
+    const gone = new Map<Space, Uint8Array[]>();
     for (const { space, key, record } of pending.records) {
       if (record) rows.push([space, key, ...this.#columns(space, record)]);
-      else this.#direct.all("DELETE FROM records WHERE space = ? AND key = ?", space, key);
+      else if (gone.has(space)) gone.get(space)!.push(key);
+      else gone.set(space, [key]);
     }
+    for (const [space, keys] of gone)
+      inChunks(DELETES, keys, (query, chunk) => void this.#direct.all(query, space, ...chunk));
     this.#insert(HISTORY, pending.history);
     this.#insert(RECORDS, rows);
     this.#insert(LOG, pending.log);
   }
 
   /** As many rows to a statement as may be; few different numbers of them, so that statements stay prepared. */
-  #insert({ statements }: Insert, rows: readonly SqlValue[][]): void {
-    let at = 0;
-    for (const { count, query } of statements) {
-      for (; rows.length - at >= count; at += count) this.#direct.all(query, ...rows.slice(at, at + count).flat());
-    }
+  #insert(statements: Statement[], rows: readonly SqlValue[][]): void {
+    inChunks(statements, rows, (query, chunk) => void this.#direct.all(query, ...chunk.flat()));
   }
 
   /** What records and history keep of a record, behind its key. */
@@ -532,26 +548,42 @@ export class SqliteBackend implements Backend {
   }
 }
 
-interface Insert {
-  /** From many rows to one. */
-  statements: { count: number; query: string }[];
+/** One query for so many rows or keys. */
+interface Statement {
+  count: number;
+  query: string;
 }
 
-function insertInto(table: string, columns: string): Insert {
+/** As many to a statement as may be; `statements` go from many to one. */
+function inChunks<T>(statements: Statement[], items: readonly T[], act: (query: string, chunk: T[]) => void): void {
+  let at = 0;
+  for (const { count, query } of statements) {
+    for (; items.length - at >= count; at += count) act(query, items.slice(at, at + count));
+  }
+}
+
+function insertInto(table: string, columns: string): Statement[] {
   const width = columns.split(",").length;
   const row = `(${Array(width).fill("?").join(", ")})`;
-  const counts = [Math.floor(BINDINGS_MAX / width), 4, 1];
-  const statements = counts.map((count) => ({
+  return [Math.floor(BINDINGS_MAX / width), 4, 1].map((count) => ({
     count,
     query: `INSERT${table === "records" ? " OR REPLACE" : ""} INTO ${table} (${columns}) VALUES ${Array(count).fill(row).join(", ")}`,
   }));
-  return { statements };
 }
+
+/** For many keys of one space. */
+const byKeys = (what: string): Statement[] =>
+  [BINDINGS_MAX - 1, 16, 4, 1].map((count) => ({
+    count,
+    query: `${what} FROM records WHERE space = ? AND key IN (${Array(count).fill("?").join(", ")})`,
+  }));
 
 const RECORDS = insertInto("records", `space, ${COLUMNS}`);
 const HISTORY = insertInto("history", `space, key, until, ${COLUMNS.replace("key, ", "")}`);
 const STAGING = insertInto("staging", `space, ${COLUMNS}`);
 const LOG = insertInto("log", "revision, canonical, content, hash, request_key, result");
+const SELECTS = byKeys(`SELECT ${COLUMNS}`);
+const DELETES = byKeys("DELETE");
 
 const encoder = new TextEncoder();
 

@@ -127,6 +127,10 @@ export class Store implements Reader {
     return this.#backend.get(space, key);
   }
 
+  getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[] {
+    return this.#backend.getMany(space, keys);
+  }
+
   range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[] {
     return this.#backend.range(space, range, options);
   }
@@ -316,7 +320,8 @@ export class Store implements Reader {
     if (revision < this.#revision && revision < begins)
       throw this.#compactedError(revision, Math.min(begins, this.#revision));
     if (revision < this.#compacted) throw this.#compactedError(revision);
-    if (revision > this.#revision) throw this.#futureError(revision);
+    // Revision 1 is that of a store to which nothing was written.
+    if (revision > Math.max(1, this.#revision)) throw this.#futureError(revision);
   }
 
   #compactedError(revision: number, compacted = this.#compacted): HoldfastError {

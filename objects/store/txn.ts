@@ -44,6 +44,8 @@ export interface RangeOptions {
 
 export interface Reader {
   get(space: Space, key: Uint8Array): StoredRecord | undefined;
+  /** As many `get`s, in their order. A transaction has them at hand from then on, to read, write or delete them. */
+  getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[];
   /** Records in key order. */
   range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[];
   /** Everything that hangs on a lease. */
@@ -101,6 +103,13 @@ export class OverlayTxn implements Txn {
     const id = changeKey(space, key);
     const change = this.#changes.get(id);
     return change ? (change.after ?? undefined) : this.#baseOf(id, space, key);
+  }
+
+  getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[] {
+    const unread = keys.filter((key) => !this.#read.has(changeKey(space, key)));
+    const found = this.#base.getMany(space, unread);
+    unread.forEach((key, at) => this.#read.set(changeKey(space, key), found[at]));
+    return keys.map((key) => this.get(space, key));
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
