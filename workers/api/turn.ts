@@ -148,14 +148,26 @@ export async function beginWith(
  */
 export function orLeave<T>(waiting: Promise<T>, stay: boolean, leave: () => Promise<unknown>): Promise<T> {
   const settled = waiting.catch(async (error: unknown) => {
-    const isToStay = stay && error instanceof HoldfastError && error.code === "unavailable";
-    // What fails here the lapse of the lease does later.
-    if (!isToStay) await leave().catch((failure) => console.warn("a place could not be given up", failure));
+    if (stay && isUnavailable(error)) throw ofUnknownOutcome(error);
+    try {
+      await leave();
+    } catch (failure) {
+      // The lapse of the lease does it later; until then the place is there, and may have its turn.
+      console.warn("a place could not be given up", failure);
+      throw isUnavailable(error) ? ofUnknownOutcome(error) : error;
+    }
     throw error;
   });
   waitUntil(settled.catch(() => {}));
   return settled;
 }
+
+const isUnavailable = (error: unknown): error is HoldfastError =>
+  error instanceof HoldfastError && error.code === "unavailable";
+
+/** The waiting was a read, and reads change nothing; what it waited for had been asked for by a command, which has run. */
+const ofUnknownOutcome = ({ code, message, details, retryAfterMs }: HoldfastError): HoldfastError =>
+  new HoldfastError(code, message, { ...details, outcome: "unknown" }, retryAfterMs);
 
 /** As often as a holder is to renew. */
 const RENEWALS_PER_TTL = 3;
