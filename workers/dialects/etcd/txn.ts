@@ -23,7 +23,6 @@ import type {
 import { Compare_CompareResult as Result, Compare_CompareTarget as CompareTarget } from "./gen/etcdserverpb_pb.js";
 import { keyValueOf } from "./key-value.ts";
 import { leaseId, near } from "./numbers.ts";
-import type { RangeRead } from "./range-read.ts";
 import { assertRangeRequest, rangeAnswer, rangeReadOf } from "./range-read.ts";
 import { targetOf } from "./ranges.ts";
 
@@ -127,35 +126,62 @@ function operandOf(target: DomainCompare["target"], given: Compare["targetUnion"
 
 type TxnAnswer = Omit<MessageInitShape<typeof TxnResponseSchema>, "header" | "$typeName">;
 
-/** Of the way that was taken; answers within it tell its revision and nothing else. */
-export function txnAnswer({ success, failure }: TxnRequest, { succeeded, results, revision }: TxnResult): TxnAnswer {
-  const asked = succeeded ? success : failure;
-  const header = { revision: BigInt(Math.max(1, revision)) };
-  return { succeeded, responses: results.map((result, index) => answerOf(asked[index]!, result, header)) };
+/** Of the way that was taken. */
+export function txnAnswer(request: TxnRequest, result: TxnResult): TxnAnswer {
+  return answerOf(request, result, new Progress(result));
 }
 
-function answerOf(
-  { request }: RequestOp,
-  result: TxnOperationResult,
-  header: { revision: bigint },
-): MessageInitShape<typeof ResponseOpSchema> {
+/** An answer within a transaction tells its revision and nothing else: that of before, until there is a write. */
+class Progress {
+  readonly #revision: number;
+  #hasWritten = false;
+
+  constructor(result: TxnResult) {
+    this.#revision = hasWritten(result) ? result.revision - 1 : result.revision;
+  }
+
+  headerAfter(result: TxnOperationResult): { revision: bigint } {
+    this.#hasWritten ||= isWrite(result);
+    return { revision: BigInt(Math.max(1, this.#hasWritten ? this.#revision + 1 : this.#revision)) };
+  }
+}
+
+const hasWritten = ({ results }: TxnResult): boolean => results.some(isWrite);
+
+const isWrite = (result: TxnOperationResult): boolean =>
+  result.type === "put" ||
+  (result.type === "delete" && result.deleted > 0) ||
+  (result.type === "txn" && hasWritten(result));
+
+function answerOf({ success, failure }: TxnRequest, { succeeded, results }: TxnResult, progress: Progress): TxnAnswer {
+  const asked = succeeded ? success : failure;
+  return {
+    succeeded,
+    responses: results.map((result, index) => ({ response: responseOf(asked[index]!, result, progress) })),
+  };
+}
+
+type Response = NonNullable<MessageInitShape<typeof ResponseOpSchema>["response"]>;
+
+function responseOf({ request }: RequestOp, result: TxnOperationResult, progress: Progress): Response {
+  if (result.type === "txn") {
+    const nested = (request as RequestOp["request"] & { case: "requestTxn" }).value;
+    return { case: "responseTxn", value: { header: {}, ...answerOf(nested, result, progress) } };
+  }
+  const header = progress.headerAfter(result);
   switch (result.type) {
     case "range": {
-      const read: RangeRead = rangeReadOf((request as RequestOp["request"] & { case: "requestRange" }).value);
-      const value = { header, ...rangeAnswer(read, result.records, result.count ?? 0) };
-      return { response: { case: "responseRange", value } };
+      const read = rangeReadOf((request as RequestOp["request"] & { case: "requestRange" }).value);
+      return { case: "responseRange", value: { header, ...rangeAnswer(read, result.records, result.count ?? 0) } };
     }
-    case "put": {
-      const value = { header, ...(result.previous && { prevKv: keyValueOf(result.previous) }) };
-      return { response: { case: "responsePut", value } };
-    }
+    case "put":
+      return {
+        case: "responsePut",
+        value: { header, ...(result.previous && { prevKv: keyValueOf(result.previous) }) },
+      };
     case "delete": {
       const value = { header, deleted: BigInt(result.deleted), prevKvs: result.previous.map(keyValueOf) };
-      return { response: { case: "responseDeleteRange", value } };
-    }
-    case "txn": {
-      const nested = (request as RequestOp["request"] & { case: "requestTxn" }).value;
-      return { response: { case: "responseTxn", value: { header: {}, ...txnAnswer(nested, result) } } };
+      return { case: "responseDeleteRange", value };
     }
   }
 }
