@@ -77,7 +77,8 @@ type Step =
   | { type: "acquire"; owner: string; weight: number; wait: boolean; ttlMs: number; shared: boolean }
   | { type: "release"; owner: string; stale: boolean }
   | { type: "withdraw" | "renew" | "revoke"; owner: string }
-  | { type: "pass" | "crash"; ms: number };
+  | { type: "pass"; ms: number }
+  | { type: "crash"; ms: number };
 
 const owner = fc.constantFrom(...OWNERS);
 const step = ({ terms }: Kind): fc.Arbitrary<Step> =>

@@ -189,6 +189,26 @@ describe("a fence", () => {
     expect((await transact()).json).toMatchObject({ code: "fenced", election: "fence" });
   });
 
+  test("a lease with a lock on it is revoked by who may acquire that", async () => {
+    const statements = [
+      { verbs: ["create", "update", "delete", "read"], kind: "session", match: "prefix", name: "" },
+      { verbs: ["acquire", "read"], kind: "lock", match: "exact", name: "mine" },
+    ];
+    const { secret } = (await post("/tokens", { statements })).json;
+    const { id } = (await edge.api("/leases", { method: "POST", body: { ttl: 60 }, token: secret })).json;
+    const revoke = (): Promise<Reply> => edge.api(`/leases/${id}`, { method: "DELETE", token: secret });
+    await acquire("others", "a", { lease: id });
+    await acquire("mine", "a", { lease: id });
+    expect((await edge.api(`/leases/${id}`, { token: secret })).json.attached).toEqual([
+      expect.objectContaining({ space: "lock_claim" }),
+    ]);
+    expect((await revoke()).json).toMatchObject({ status: 403, verb: "acquire", kind: "lock", name: "others" });
+    const { token } = (await edge.api("/locks/others")).json.holders[0];
+    await release("others", "a", token);
+    expect((await revoke()).status).toBe(200);
+    expect((await edge.api("/locks/mine")).json.kind).toBeNull();
+  });
+
   test("takes the right to read the lock, and a form", async () => {
     const statements = [{ verbs: ["create", "update"], kind: "kv", match: "prefix", name: "" }];
     const { secret } = (await post("/tokens", { statements })).json;
