@@ -136,6 +136,8 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   /** The next batch has to touch the disk, whatever is in it. */
   #fence = false;
   #flushing = false;
+  /** The flush that is to come in the next turn. */
+  #nextFlush: ReturnType<typeof setTimeout> | undefined;
   #armedAt: number | null = null;
   #maintenance: ReturnType<typeof setTimeout> | undefined;
   /** Revisions up to this one may be issued; 0 = the directory has not been asked since the start. */
@@ -226,7 +228,10 @@ export class Namespace extends DurableObject<NamespaceEnv> {
 
   /** Calls that came together, each answered as if it had come alone. */
   calls(calls: BatchedCall[]): Promise<Answered[]> {
-    return Promise.all(calls.map(async (call) => this.#large.leave(await this.#called(call), this.#now())));
+    const answers = calls.map(async (call) => this.#large.leave(await this.#called(call), this.#now()));
+    // They have waited for each other already.
+    if (this.#nextFlush !== undefined) this.#flushNow(this.#nextFlush);
+    return Promise.all(answers);
   }
 
   /** What `calls` left behind. */
@@ -508,11 +513,21 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   #scheduleFlush(turns = 1): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    const next = (left: number): void => void setTimeout(() => (left > 1 ? next(left - 1) : void this.#flush()), 0);
-    next(turns);
+    if (turns === 1) this.#nextFlush = setTimeout(() => void this.#flush(), 0);
+    else this.#flushAfter(turns);
+  }
+
+  #flushAfter(turns: number): void {
+    setTimeout(() => (turns > 1 ? this.#flushAfter(turns - 1) : void this.#flush()), 0);
+  }
+
+  #flushNow(next: ReturnType<typeof setTimeout>): void {
+    clearTimeout(next);
+    void this.#flush();
   }
 
   async #flush(): Promise<void> {
+    this.#nextFlush = undefined;
     try {
       const needed = this.#pending.length + SPARE_REVISIONS;
       if (this.#core.revision + needed > this.#ceiling) await this.#ensureRevisions(needed);
@@ -708,12 +723,26 @@ function delay(ms: number): void {
 
 const CEILING = "revision_ceiling";
 
+/** Very many chunks cost more than their copy. */
+const JOINED_MAX = 1024 * 1024;
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
 /** Node's hash for what is long, because a commit is one synchronous turn. */
 function sha256(...chunks: Uint8Array[]): Uint8Array {
   let length = 0;
   for (const chunk of chunks) length += chunk.length;
   if (length <= SHORT_MAX) return sha256Short(chunks);
   const hash = createHash("sha256");
-  for (const chunk of chunks) hash.update(chunk);
+  if (length > JOINED_MAX) for (const chunk of chunks) hash.update(chunk);
+  else hash.update(joined(chunks, length));
   return hash.digest();
 }

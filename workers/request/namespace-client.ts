@@ -88,7 +88,7 @@ export class NamespaceClient {
   ): Promise<Answer<CommandOutput<N>>> {
     const { caller, requestId, fence, failpoint } = options;
     const call = { command, input, caller, requestId, fence, failpoint } as ExecuteInput;
-    return this.#admitted((stub) => this.#send({ method: "execute", args: [call] }, stub), false);
+    return this.#admitted(() => this.#send({ method: "execute", args: [call] }), false);
   }
 
   query<N extends QueryName>(
@@ -96,28 +96,28 @@ export class NamespaceClient {
     input: QueryInput<N>,
     options: { strong?: boolean } = {},
   ): Promise<Answer<QueryOutput<N>>> {
-    return this.#admitted((stub) => this.#send({ method: "query", args: [name, input as never, options] }, stub), true);
+    return this.#admitted(() => this.#send({ method: "query", args: [name, input as never, options] }), true);
   }
 
   heartbeat(beats: Heartbeat[]): Promise<Answer<HeartbeatResult>> {
-    return this.#admitted((stub) => this.#send({ method: "heartbeat", args: [beats] }, stub), true);
+    return this.#admitted(() => this.#send({ method: "heartbeat", args: [beats] }), true);
   }
 
   renewLease(id: string): Promise<Answer<{ id: string; ttlMs: number }>> {
-    return this.#admitted((stub) => this.#send({ method: "renewLease", args: [id] }, stub), true);
+    return this.#admitted(() => this.#send({ method: "renewLease", args: [id] }), true);
   }
 
   renewClaim(kind: ClaimKind, holding: Holding): Promise<Answer<{ id: string; ttlMs: number }>> {
-    return this.#admitted((stub) => this.#send({ method: "renewClaim", args: [kind, holding] }, stub), true);
+    return this.#admitted(() => this.#send({ method: "renewClaim", args: [kind, holding] }), true);
   }
 
   renewSession(id: string): Promise<Answer<Stored<Session>>> {
-    return this.#admitted((stub) => this.#send({ method: "renewSession", args: [id] }, stub), true);
+    return this.#admitted(() => this.#send({ method: "renewSession", args: [id] }), true);
   }
 
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
   changes(input: ChangesInput, waitMs = 0): Promise<Answer<Changes>> {
-    return this.#call((stub) => stub.changes(input, waitMs) as Promise<Outcome<Changes>>, true);
+    return this.#call(() => this.#stub().changes(input, waitMs) as Promise<Outcome<Changes>>, true);
   }
 
   /** A query with the index of what it read; waits for a larger one when `since` is given (up to `waitMs`, not admitted). */
@@ -127,12 +127,9 @@ export class NamespaceClient {
     options: ReadOptions,
   ): Promise<Answer<IndexedValue<QueryOutput<N>>>> {
     if (!options.since)
-      return this.#admitted(
-        (stub) => this.#send({ method: "read", args: [name, input as never, options] }, stub),
-        true,
-      );
+      return this.#admitted(() => this.#send({ method: "read", args: [name, input as never, options] }), true);
     return this.#call(
-      (stub) => stub.read(name, input as never, options) as Promise<Outcome<IndexedValue<QueryOutput<N>>>>,
+      () => this.#stub().read(name, input as never, options) as Promise<Outcome<IndexedValue<QueryOutput<N>>>>,
       true,
     );
   }
@@ -154,12 +151,12 @@ export class NamespaceClient {
       fence,
       failpoint,
     };
-    const receive = (stub: DurableObjectStub<Namespace>, options?: ReceiveOptions): Promise<Outcome<Received>> =>
-      stub.receive(call, options) as Promise<Outcome<Received>>;
-    const answer = await this.#admitted((stub) => receive(stub), false);
+    const receive = (options?: ReceiveOptions): Promise<Outcome<Received>> =>
+      this.#stub().receive(call, options) as Promise<Outcome<Received>>;
+    const answer = await this.#admitted(() => receive(), false);
     if (answer.value.messages.length > 0 || waitMs === 0 || signal.aborted) return answer;
     const place = crypto.randomUUID();
-    const waiting = this.#call((stub) => receive(stub, { waitMs, place }), false);
+    const waiting = this.#call(() => receive({ waitMs, place }), false);
     const gone = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     const over = Promise.race([waiting, gone]).catch(() => {});
     waitUntil(
@@ -171,23 +168,23 @@ export class NamespaceClient {
   }
 
   status(): Promise<Answer<NamespaceStatus>> {
-    return this.#admitted((stub) => stub.status(), true);
+    return this.#admitted(() => this.#stub().status(), true);
   }
 
   compact(revision: number, caller: Caller): Promise<Answer<null>> {
-    return this.#call((stub) => stub.compact(revision, caller), false);
+    return this.#call(() => this.#stub().compact(revision, caller), false);
   }
 
   snapshotPage(cursor: { revision: number; after: SnapshotCursor | null } | null): Promise<Answer<SnapshotPart>> {
-    return this.#call((stub) => stub.snapshotPage(cursor) as Promise<Outcome<SnapshotPart>>, true);
+    return this.#call(() => this.#stub().snapshotPage(cursor) as Promise<Outcome<SnapshotPart>>, true);
   }
 
   restoreBegin(force: boolean): Promise<Answer<{ restore: number }>> {
-    return this.#call((stub) => stub.restoreBegin(force), false);
+    return this.#call(() => this.#stub().restoreBegin(force), false);
   }
 
   restoreStage(restore: number, records: SpacedRecord[]): Promise<Answer<null>> {
-    return this.#call((stub) => stub.restoreStage(restore, records), false);
+    return this.#call(() => this.#stub().restoreStage(restore, records), false);
   }
 
   restoreCommit(
@@ -195,13 +192,10 @@ export class NamespaceClient {
     origin: { namespace: string; revision: number; count: number },
     options: { force: boolean; caller: Caller },
   ): Promise<Answer<{ records: number }>> {
-    return this.#call((stub) => stub.restoreCommit(restore, origin, options), false);
+    return this.#call(() => this.#stub().restoreCommit(restore, origin, options), false);
   }
 
-  async #admitted<T>(
-    act: (stub: DurableObjectStub<Namespace>) => Promise<Outcome<T>>,
-    isRepeatable: boolean,
-  ): Promise<Answer<T>> {
+  async #admitted<T>(act: () => Promise<Outcome<T>>, isRepeatable: boolean): Promise<Answer<T>> {
     const entered = this.#gate.enter(Date.now());
     const answer = this.#call(act, isRepeatable);
     const leave = (): void => this.#gate.leave(entered, Date.now());
@@ -211,21 +205,23 @@ export class NamespaceClient {
   }
 
   /** With those of other requests, when there are some and it is small enough to travel with them. */
-  #send<T>(call: BatchedCall, stub: DurableObjectStub<Namespace>): Promise<Outcome<T>> {
+  #send<T>(call: BatchedCall): Promise<Outcome<T>> {
     if (this.#gate.isShared && isLight(call.args, CALL_BYTES_MAX)) {
-      return batcherOf(this.#name).call(call, stub as unknown as Carrier) as Promise<Outcome<T>>;
+      return batcherOf(this.#name).call(call, () => this.#stub() as unknown as Carrier) as Promise<Outcome<T>>;
     }
-    return (stub as unknown as Methods<T>)[call.method](...call.args);
+    return (this.#stub() as unknown as Methods<T>)[call.method](...call.args);
   }
 
-  async #call<T>(
-    act: (stub: DurableObjectStub<Namespace>) => Promise<Outcome<T>>,
-    isRepeatable: boolean,
-  ): Promise<Answer<T>> {
+  #stub(): DurableObjectStub<Namespace> {
+    return this.#env.NAMESPACE.getByName(this.#name, this.#place);
+  }
+
+  /** `act` makes a stub of its own. */
+  async #call<T>(act: () => Promise<Outcome<T>>, isRepeatable: boolean): Promise<Answer<T>> {
     for (let attempt = 1; ; attempt++) {
       let outcome: Outcome<T>;
       try {
-        outcome = await act(this.#env.NAMESPACE.getByName(this.#name, this.#place));
+        outcome = await act();
       } catch (error) {
         if (isRepeatable && attempt < ATTEMPTS && isTransient(error)) {
           await scheduler.wait(PAUSE_MS * attempt * (0.5 + Math.random()));
