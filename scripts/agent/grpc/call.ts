@@ -130,9 +130,11 @@ class Call implements StreamEvents {
     const trailers = statusTrailers(status);
     if (this.#stream.destroyed) return;
     if (!this.#stream.headersSent) return respondOnly(this.#stream, { ...responseHeaders([]), ...trailers });
-    this.#stream.on("wantTrailers", () => this.#stream.sendTrailers(trailers));
+    this.#stream.on("wantTrailers", () => {
+      this.#stream.sendTrailers(trailers);
+      closeSoon(this.#stream);
+    });
     this.#stream.end();
-    closeWhenSent(this.#stream);
   }
 
   /** False: it was over already. */
@@ -154,14 +156,12 @@ const TOO_MUCH_UNREAD: Status = {
 /** Headers that are the whole answer. */
 function respondOnly(stream: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
   stream.respond(headers, { endStream: true });
-  closeWhenSent(stream);
+  closeSoon(stream);
 }
 
 /** With the answer complete, whatever else the client sends is not wanted (RFC 9113 §8.1). */
-function closeWhenSent(stream: ServerHttp2Stream): void {
-  if (stream.readableEnded) return;
+function closeSoon(stream: ServerHttp2Stream): void {
   stream.resume();
-  const close = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
-  if (stream.writableFinished) close();
-  else stream.once("finish", close);
+  // Behind the answer, which is on its way by then.
+  setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }

@@ -21,6 +21,11 @@ export class EchoServer implements AsyncDisposable {
     this.client = new EchoClient(port);
   }
 
+  /** A client with a connection of its own. */
+  another(): EchoClient {
+    return new EchoClient(this.port);
+  }
+
   /** What became of a call at the edge, once it is as wanted; the last word after ten seconds. */
   async endOf(name: string, wanted: RegExp): Promise<string> {
     const deadline = performance.now() + 10_000;
