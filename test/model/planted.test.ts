@@ -102,6 +102,7 @@ const suites = {
       "acknowledges a release and keeps holding",
       "lists a holder that is none",
       "confirms what is not held",
+      "lets a stale token write",
       "refuses a free lock",
     ],
   ),

@@ -256,7 +256,17 @@ describe("mutex", () => {
     const rows: Row<LockInput, LockOutput>[] = [
       [0, 9, acquire("a"), { token: 4 }],
       [0, 9, acquire("b"), { token: 4 }],
-      [10, 11, { kind: "holders", lock: "l" }, { tokens: [4, 4] }],
+      [
+        10,
+        11,
+        { kind: "holders", lock: "l" },
+        {
+          holders: [
+            { hold: "a", token: 4 },
+            { hold: "b", token: 4 },
+          ],
+        },
+      ],
     ];
     expect(verdict(locksOf(2), withLapses(history(rows)))).toBe("linearizable");
     expect(verdict(locksOf(2), withLapses(history([...rows, [12, 13, acquire("c"), { token: 5 }]])))).toBe("violation");
@@ -279,7 +289,7 @@ describe("election", () => {
       "linearizable",
       [
         [0, 1, campaign("a"), { token: 1 }],
-        [2, 3, leader, { leader: { token: 1, value: "a" } }],
+        [2, 3, leader, { leader: { candidacy: "a", token: 1, value: "a" } }],
       ],
     ],
     [

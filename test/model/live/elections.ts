@@ -76,8 +76,8 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
   async #leader(client: number, election: string): Promise<void> {
     await this.record(client, { kind: "leader", election }, async () => {
       const { json } = await this.ordeal.call(`${API}/elections/${election}`, {});
-      const leader = json.leader as { token: number; value: string } | null;
-      return { leader: leader && { token: leader.token, value: leader.value } };
+      const leader = json.leader as { owner: string; token: number; value: string } | null;
+      return { leader: leader && { candidacy: leader.owner, token: leader.token, value: leader.value } };
     });
   }
 

@@ -54,6 +54,7 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
     }
     if (random.chance(0.3)) return this.#renew(client, held);
     if (random.chance(0.2)) return this.#check(client, held);
+    if (random.chance(0.2)) return this.#guardedWrite(client, held);
     this.#held.delete(client);
     this.#former.push(held);
     // Now and then a holder is as good as dead.
@@ -62,7 +63,8 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
 
   /** By a holder that does not know that it is none any more: it must have no effect. */
   #useFormer(client: number, former: Held, random: Random): Promise<void> {
-    return random.chance(0.5) ? this.#check(client, former) : this.#release(client, former);
+    if (random.chance(0.3)) return this.#check(client, former);
+    return random.chance(0.5) ? this.#guardedWrite(client, former) : this.#release(client, former);
   }
 
   async #acquire(client: number, lock: LockName, random: Random): Promise<void> {
@@ -105,10 +107,22 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
     });
   }
 
+  async #guardedWrite(client: number, { lock, hold, token }: Held): Promise<void> {
+    // Of what many hold at once others may have the same token: only an exclusive lock guards by it alone.
+    if (lock !== "mutex") return this.#check(client, { lock, hold, token });
+    await this.record(client, { kind: "guardedWrite", lock, hold, token }, async (headers) => {
+      const fenced = { ...headers, "x-holdfast-fence": `lock/${lock} ${token}` };
+      const asked = { method: "PUT", body: String(token), headers: fenced };
+      const { status } = await this.ordeal.call(`${API}/kv/guarded`, asked, [409]);
+      return { done: status !== 409 };
+    });
+  }
+
   async #holders(client: number, lock: LockName): Promise<void> {
     await this.record(client, { kind: "holders", lock }, async () => {
       const { json } = await this.ordeal.call(`${API}/locks/${lock}`, {});
-      return { tokens: (json.holders as { token: number }[]).map(({ token }) => token) };
+      const holders = json.holders as { owner: string; token: number }[];
+      return { holders: holders.map(({ owner, token }) => ({ hold: owner, token })) };
     });
   }
 

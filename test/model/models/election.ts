@@ -13,7 +13,13 @@ export type ElectionInput =
 
 export type ElectionOutput =
   /** Of a campaign; null = not elected. */
-  { token: number | null } | { done: boolean } | { leader: { token: number; value: string } | null };
+  { token: number | null } | { done: boolean } | { leader: Seen | null };
+
+interface Seen {
+  candidacy: string;
+  token: number;
+  value: string;
+}
 
 export interface ElectionState {
   leader: { candidacy: string; token: number | null; value: string } | null;
@@ -23,7 +29,7 @@ export interface ElectionState {
 export const election: Model<ElectionState, ElectionInput, ElectionOutput> = {
   initial: { leader: null, highest: 0 },
   partOf: (input) => input.election,
-  keyOf: ({ leader, highest }) => `${highest} ${leader ? `${leader.candidacy} ${leader.value}` : ""}`,
+  keyOf: ({ leader, highest }) => `${highest} ${leader ? `${leader.candidacy}:${leader.token} ${leader.value}` : ""}`,
   step(state, input, output) {
     const { leader, highest } = state;
     switch (input.kind) {
@@ -48,7 +54,7 @@ export const election: Model<ElectionState, ElectionInput, ElectionOutput> = {
         return agrees(output, isLeader) ? [isLeader ? { leader: null, highest } : state] : [];
       }
       case "leader":
-        return output === null || ("leader" in output && isSeen(leader, output.leader)) ? [state] : [];
+        return output === null ? [state] : "leader" in output ? seenAs(state, output.leader) : [];
       case "lapse":
         return leader?.candidacy === input.candidacy ? [{ leader: null, highest }] : [];
     }
@@ -63,9 +69,13 @@ const leads = (leader: Leader, { candidacy, token }: { candidacy: string; token:
 const agrees = (output: ElectionOutput | null, done: boolean): boolean =>
   output === null || ("done" in output && output.done === done);
 
-function isSeen(leader: Leader, seen: { token: number; value: string } | null): boolean {
-  if (leader === null || seen === null) return leader === seen;
-  return leader.value === seen.value && (leader.token === null || leader.token === seen.token);
+/** So the token of one whose answer was lost comes to be known. */
+function seenAs(state: ElectionState, seen: Seen | null): ElectionState[] {
+  const { leader, highest } = state;
+  if (leader === null || seen === null) return leader === seen ? [state] : [];
+  const { candidacy, token, value } = seen;
+  const isSame = leader.candidacy === candidacy && leader.value === value && (leader.token ?? token) === token;
+  return isSame ? [{ leader: seen, highest: Math.max(highest, token) }] : [];
 }
 
 /** As for locks: a leader's time runs out, at the earliest when its last acknowledged renewal has. */

@@ -1,6 +1,6 @@
 /**
  * Locks with fencing tokens. A mutex has one permit, a semaphore several; of a read-write lock a reader takes one and a
- * writer all. Rules M1, M2, M5, M7; L1 by the time from which a hold may lapse.
+ * writer all. Rules M1, M2, M4, M5, M7; L1 by the time from which a hold may lapse.
  *
  * Every acquisition has a name of its own, so that one whose answer was lost can be spoken of. That a hold ran out of time is
  * a call that nobody made: `lapses` adds it, from the first moment at which it was allowed to happen.
@@ -13,11 +13,18 @@ export type LockInput =
   | { kind: "release"; lock: string; hold: string; token: number }
   | { kind: "renew"; lock: string; hold: string; token: number; ttlMs: number }
   | { kind: "check"; lock: string; hold: string; token: number }
+  /** A write that is to be carried out only while the token holds the lock. */
+  | { kind: "guardedWrite"; lock: string; hold: string; token: number }
   | { kind: "holders"; lock: string }
   | { kind: "lapse"; lock: string; hold: string };
 
-/** Of an acquisition the token (null = not granted); of release, renew and check whether the token held it; of holders the tokens. */
-export type LockOutput = { token: number | null } | { done: boolean } | { tokens: readonly number[] };
+/** Of an acquisition the token (null = not granted), of holders who they are; else whether the token held the lock. */
+export type LockOutput = { token: number | null } | { done: boolean } | { holders: readonly Holder[] };
+
+export interface Holder {
+  hold: string;
+  token: number;
+}
 
 interface Hold {
   hold: string;
@@ -44,7 +51,7 @@ export function locksOf(permits: number): Model<LockState, LockInput, LockOutput
     partOf: ({ lock }) => lock,
     keyOf: ({ holds, highest }) =>
       `${highest} ${holds
-        .map(({ hold }) => hold)
+        .map(({ hold, token }) => `${hold}:${token}`)
         .toSorted()
         .join()}`,
     step(state, input, output) {
@@ -55,9 +62,10 @@ export function locksOf(permits: number): Model<LockState, LockInput, LockOutput
           return ended(state, holdOf(state, input), output);
         case "renew":
         case "check":
+        case "guardedWrite":
           return agrees(output, holdOf(state, input) !== undefined) ? [state] : [];
         case "holders":
-          return output === null || ("tokens" in output && areHolding(state, output.tokens)) ? [state] : [];
+          return output === null ? [state] : "holders" in output ? seenAs(state, output.holders) : [];
         case "lapse":
           return ended(
             state,
@@ -103,10 +111,13 @@ function ended(state: LockState, hold: Hold | undefined, output: LockOutput | nu
 const agrees = (output: LockOutput | null, done: boolean): boolean =>
   output === null || ("done" in output && output.done === done);
 
-/** A hold of unknown token is one of those that are listed beside the known. */
-function areHolding({ holds }: LockState, tokens: readonly number[]): boolean {
-  const known = holds.filter(({ token }) => token !== null);
-  return tokens.length === holds.length && known.every(({ token }) => tokens.includes(token!));
+/** Who holds it is exactly who is listed; so tokens come to be known whose answers were lost. */
+function seenAs({ holds, highest }: LockState, holders: readonly Holder[]): LockState[] {
+  if (holders.length !== holds.length) return [];
+  const tokens = new Map(holders.map(({ hold, token }) => [hold, token]));
+  const known = holds.map((hold) => ({ ...hold, token: tokens.get(hold.hold) ?? null }));
+  const isSame = known.every(({ token }, at) => token !== null && (holds[at]!.token ?? token) === token);
+  return isSame ? [{ holds: known, highest: Math.max(highest, ...known.map(({ token }) => token!)) }] : [];
 }
 
 /** The calls, and for each hold the lapse that may come: never before its last acknowledged renewal has run out. */

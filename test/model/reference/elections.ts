@@ -63,7 +63,7 @@ class Election {
         return { done: isLeader };
       case "leader": {
         const seen = this.#before && this.#isNow("shows the leader of before") ? this.#before : this.#leader;
-        return { leader: seen && { token: seen.token, value: seen.value } };
+        return { leader: seen && { candidacy: seen.candidacy, token: seen.token, value: seen.value } };
       }
       case "lapse":
         throw new Error("nobody calls this");

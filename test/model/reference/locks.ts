@@ -14,6 +14,7 @@ export type LockFault =
   | "acknowledges a release and keeps holding"
   | "lists a holder that is none"
   | "confirms what is not held"
+  | "lets a stale token write"
   | "refuses a free lock";
 
 interface Hold {
@@ -61,10 +62,12 @@ class Lock {
       }
       case "check":
         return { done: this.#find(input) !== -1 || this.#isNow("confirms what is not held") };
+      case "guardedWrite":
+        return { done: this.#find(input) !== -1 || this.#isNow("lets a stale token write") };
       case "holders": {
-        const tokens = this.#holds.map(({ token }) => token);
-        if (this.#gone && this.#isNow("lists a holder that is none")) tokens.push(this.#gone.token);
-        return { tokens };
+        const holders = this.#holds.map(({ hold, token }) => ({ hold, token }));
+        if (this.#gone && this.#isNow("lists a holder that is none")) holders.push(this.#gone);
+        return { holders };
       }
       case "lapse":
         throw new Error("nobody calls this");
@@ -121,7 +124,8 @@ export function locksHistory(
       const own = held.get(client);
       if (!own) {
         if (old.length > 0 && random.chance(0.1)) return { kind: "release", ...random.pick(old) };
-        if (old.length > 0 && random.chance(0.15)) return { kind: "check", ...random.pick(old) };
+        if (old.length > 0 && random.chance(0.15))
+          return { kind: random.chance(0.5) ? "check" : "guardedWrite", ...random.pick(old) };
         if (old.length > 0 && random.chance(0.1)) return { kind: "renew", ...random.pick(old), ttlMs: TTL_MS };
         const amount = all && random.chance(0.3) ? permits : 1;
         return { kind: "acquire", lock: random.pick(names), hold: `h${count++}`, permits: amount, ttlMs: TTL_MS };
