@@ -4,7 +4,20 @@ import { Buffer } from "node:buffer";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-export const utf8 = (text: string): Uint8Array => encoder.encode(text);
+/** Longer texts are worth the call of the encoder. */
+const SHORT_MAX = 64;
+
+export function utf8(text: string): Uint8Array {
+  if (text.length > SHORT_MAX) return encoder.encode(text);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return encoder.encode(text);
+    bytes[i] = code;
+  }
+  return bytes;
+}
+
 export const text = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 /** Byte-wise order, shorter first on a tie: the order of SQLite BLOBs and of etcd keys. */

@@ -5,7 +5,7 @@
  * come back costs nothing, and one that is slow gets the same events later, or `compacted`.
  */
 import { toBinaryString } from "./bytes.ts";
-import type { Change } from "./store/txn.ts";
+import type { Change, Space } from "./store/txn.ts";
 import { inRange } from "./store/txn.ts";
 import type { WatchRange } from "./store/store.ts";
 
@@ -15,10 +15,10 @@ interface Waiter {
 }
 
 export class Feed {
-  /** Waiters for single keys, by space and key. */
-  readonly #byKey = new Map<string, Set<Waiter>>();
+  /** Waiters for single keys, by space and then by key: where nobody waits, no key is looked at. */
+  readonly #byKey = new Map<Space, Map<string, Set<Waiter>>>();
   /** Waiters for ranges, by space. */
-  readonly #bySpace = new Map<string, Set<Waiter>>();
+  readonly #bySpace = new Map<Space, Set<Waiter>>();
   #size = 0;
 
   get size(): number {
@@ -29,14 +29,14 @@ export class Feed {
   wait(ranges: WatchRange[], wake: () => void): () => void {
     const waiter = { ranges, wake };
     this.#size++;
-    for (const range of ranges) this.#listOf(range).add(waiter);
+    for (const range of ranges) this.#add(waiter, range);
     return () => this.#remove(waiter);
   }
 
   notify(changes: readonly Change[]): void {
     const woken = new Set<Waiter>();
     for (const { space, key } of changes) {
-      for (const waiter of this.#byKey.get(keyName(space, key)) ?? []) woken.add(waiter);
+      for (const waiter of this.#byKey.get(space)?.get(toBinaryString(key)) ?? []) woken.add(waiter);
       for (const waiter of this.#bySpace.get(space) ?? []) {
         if (!woken.has(waiter) && waiter.ranges.some((range) => range.space === space && inRange(key, range))) {
           woken.add(waiter);
@@ -52,7 +52,7 @@ export class Feed {
   /** Wakes everybody: the store has another past. */
   notifyAll(): void {
     const all = new Set<Waiter>();
-    for (const lists of [this.#byKey, this.#bySpace])
+    for (const lists of [...this.#byKey.values(), this.#bySpace])
       for (const list of lists.values()) for (const waiter of list) all.add(waiter);
     for (const waiter of all) {
       this.#remove(waiter);
@@ -60,30 +60,34 @@ export class Feed {
     }
   }
 
-  #listOf(range: WatchRange): Set<Waiter> {
-    const [lists, name] = isSingleKey(range)
-      ? [this.#byKey, keyName(range.space, range.from)]
-      : [this.#bySpace, range.space];
-    let list = lists.get(name);
-    if (!list) lists.set(name, (list = new Set()));
-    return list;
+  #add(waiter: Waiter, range: WatchRange): void {
+    const lists = isSingleKey(range) ? this.#keysOf(range.space) : this.#bySpace;
+    const name = isSingleKey(range) ? toBinaryString(range.from) : range.space;
+    const list = lists.get(name);
+    if (list) list.add(waiter);
+    else lists.set(name, new Set([waiter]));
+  }
+
+  #keysOf(space: Space): Map<string, Set<Waiter>> {
+    let keys = this.#byKey.get(space);
+    if (!keys) this.#byKey.set(space, (keys = new Map()));
+    return keys;
   }
 
   #remove(waiter: Waiter): void {
     let removed = false;
     for (const range of waiter.ranges) {
-      const [lists, name] = isSingleKey(range)
-        ? [this.#byKey, keyName(range.space, range.from)]
-        : [this.#bySpace, range.space];
-      const list = lists.get(name);
+      const isKey = isSingleKey(range);
+      const lists = isKey ? this.#byKey.get(range.space) : this.#bySpace;
+      const name = isKey ? toBinaryString(range.from) : range.space;
+      const list = lists?.get(name);
       if (list?.delete(waiter)) removed = true;
-      if (list?.size === 0) lists.delete(name);
+      if (list?.size === 0) lists!.delete(name);
+      if (isKey && lists?.size === 0) this.#byKey.delete(range.space);
     }
     if (removed) this.#size--;
   }
 }
-
-const keyName = (space: string, key: Uint8Array): string => `${space}\0${toBinaryString(key)}`;
 
 function isSingleKey({ from, to }: WatchRange): boolean {
   return to !== null && to.length === from.length + 1 && to.at(-1) === 0 && from.every((byte, i) => byte === to[i]);

@@ -39,20 +39,17 @@ export function send(txn: Txn, context: Context, { topic: name, messages }: Send
     entry.add(head, payload, priority, delayMs);
     return { id, duplicate: false };
   });
-  if (sent.every(({ duplicate }) => duplicate)) return sent;
-  entry.write();
-  topic.save(txn);
+  if (sent.some(({ duplicate }) => !duplicate)) topic.save(txn);
   return sent;
 }
 
-/** Adds messages to a topic that is in hand; they are written together at the end. */
+/** Adds messages to a topic that is in hand. */
 export class Entry {
   readonly #txn: Txn;
   readonly #topic: Topic;
   readonly #now: number;
   /** Groups that this command has looked at or added to. */
   readonly #busyGroups = new Set<string>();
-  readonly #added: { key: Uint8Array; value: Uint8Array }[] = [];
 
   constructor(txn: Txn, topic: Topic, now: number) {
     this.#txn = txn;
@@ -65,7 +62,7 @@ export class Entry {
     const { group, sentAt } = head;
     const number = topic.record.next++;
     const place: Place = { lane: delayMs > 0 || group !== undefined ? "p" : "f", priority, number };
-    this.#added.push({ key: topic.keys.message(place), value: packMessage({ ...head, payload }) });
+    this.#txn.create(MESSAGE, topic.keys.message(place), packMessage({ ...head, payload }));
     topic.counts.sent++;
     const waiting = { place, attempts: 0, sentAt };
     const notBefore = this.#now + delayMs;
@@ -81,15 +78,6 @@ export class Entry {
       level.fresh++;
       topic.expectExpiry(sentAt);
     }
-  }
-
-  write(): void {
-    // Nothing is there: that is found out for all of them at once.
-    this.#txn.getMany(
-      MESSAGE,
-      this.#added.map(({ key }) => key),
-    );
-    for (const { key, value } of this.#added.splice(0)) this.#txn.put(MESSAGE, key, value);
   }
 }
 

@@ -155,9 +155,7 @@ function bury(txn: Txn, context: Context, topic: Topic, entry: InFlight, deadLet
   const { payload, origin: _earlier, ...head } = messageAt(txn, topic, entry.place);
   const origin = { topic: topic.name, sentAt: head.sentAt, deliveries: entry.attempts };
   const target = Topic.findOrMake(txn, deadLetter);
-  const entering = new Entry(txn, target, context.now);
-  entering.add({ ...head, sentAt: context.now, origin }, payload, entry.place.priority);
-  entering.write();
+  new Entry(txn, target, context.now).add({ ...head, sentAt: context.now, origin }, payload, entry.place.priority);
   target.save(txn);
   drop(txn, topic, entry.place, entry.group, context.now);
   topic.counts.dead++;

@@ -12,7 +12,7 @@
  *
  * Runs on a Durable Object's `sql` and, for tests of the core, on any other SQLite behind `SqlDatabase`.
  */
-import { fromBinaryString, toBinaryString } from "../bytes.ts";
+import { fromBinaryString, toBinaryString, utf8 } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
 import type {
   AppendedCommit,
@@ -90,6 +90,8 @@ export class SqliteBackend implements Backend {
   #allSince: number | null = null;
   /** Rows of transient spaces may have been left behind, by this life or an earlier one. */
   #hasLeftovers: boolean;
+  /** Where short records are put together, to be summed up. */
+  readonly #scratch = new Uint8Array(4096);
   /** Null outside of a batch. */
   #pending: PendingWrites | null = null;
 
@@ -542,9 +544,18 @@ export class SqliteBackend implements Backend {
 
   #sum(space: Space, record: StoredRecord): number {
     const head = `${space}\0${record.createRevision},${record.modRevision},${record.version},${record.lease ?? ""}`;
+    const { key, value } = record;
+    const start = utf8(head);
+    const length = start.length + key.length + value.length;
+    if (length <= this.#scratch.length) {
+      // One call for all three: it costs more than a copy.
+      this.#scratch.set(start);
+      this.#scratch.set(key, start.length);
+      this.#scratch.set(value, start.length + key.length);
+      return this.#checksum(this.#scratch.subarray(0, length), 0);
+    }
     // An empty value may come without memory behind it, which zlib takes for a fresh start.
-    const value = record.value.length > 0 ? record.value : EMPTY;
-    return this.#checksum(value, this.#checksum(record.key, this.#checksum(encoder.encode(head), 0)));
+    return this.#checksum(value.length > 0 ? value : EMPTY, this.#checksum(key, this.#checksum(start, 0)));
   }
 }
 
@@ -584,8 +595,6 @@ const STAGING = insertInto("staging", `space, ${COLUMNS}`);
 const LOG = insertInto("log", "revision, canonical, content, hash, request_key, result");
 const SELECTS = byKeys(`SELECT ${COLUMNS}`);
 const DELETES = byKeys("DELETE");
-
-const encoder = new TextEncoder();
 
 function bytes(value: SqlValue | undefined): Uint8Array {
   // An empty blob comes without memory behind it: zlib takes that for a fresh start, and a binding for NULL.

@@ -63,6 +63,8 @@ export interface Txn extends Reader, History {
   readonly revision: number;
   /** Writes a record. `lease` null or absent detaches it from the lease it had. */
   put(space: Space, key: Uint8Array, value: Uint8Array, lease?: string | null): void;
+  /** Writes a record whose key is new, as the caller knows: nothing is looked up. */
+  create(space: Space, key: Uint8Array, value: Uint8Array): void;
   /** True when the key was there. */
   delete(space: Space, key: Uint8Array): boolean;
 }
@@ -106,10 +108,13 @@ export class OverlayTxn implements Txn {
   }
 
   getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[] {
-    const unread = keys.filter((key) => !this.#read.has(changeKey(space, key)));
-    const found = this.#base.getMany(space, unread);
-    unread.forEach((key, at) => this.#read.set(changeKey(space, key), found[at]));
-    return keys.map((key) => this.get(space, key));
+    const found = this.#base.getMany(space, keys);
+    return keys.map((key, at) => {
+      const id = changeKey(space, key);
+      this.#read.set(id, found[at]);
+      const change = this.#changes.get(id);
+      return change ? (change.after ?? undefined) : found[at];
+    });
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
@@ -141,6 +146,11 @@ export class OverlayTxn implements Txn {
       if (change.after?.lease === lease) found.push({ space: change.space, key: change.key });
     }
     return found;
+  }
+
+  create(space: Space, key: Uint8Array, value: Uint8Array): void {
+    this.#changes.set(changeKey(space, key), { space, key, before: null, after: null });
+    this.put(space, key, value);
   }
 
   put(space: Space, key: Uint8Array, value: Uint8Array, lease: string | null = null): void {
