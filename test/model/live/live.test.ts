@@ -2,6 +2,8 @@
  * Histories of concurrent clients on a started server, while it is killed and started again and its object ends in the middle
  * of commits; all of them have to check. How long it runs can be set: README.md.
  */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Edge } from "../../edge.ts";
 import { type AnyCall, historyText, violationsText } from "../history.ts";
@@ -17,6 +19,7 @@ import { type Verdict, search } from "../search.ts";
 import { CounterWorkload } from "./counters.ts";
 import { ElectionWorkload } from "./elections.ts";
 import { EtcdGateway } from "./etcd-gateway.ts";
+import { EtcdGrpc } from "./etcd-grpc.ts";
 import { EtcdKeyWorkload } from "./etcd-keys.ts";
 import { LOCK_NAMES, LockWorkload } from "./locks.ts";
 import { QueueWorkload } from "./queues.ts";
@@ -31,20 +34,25 @@ let locks: LockWorkload;
 let elections: ElectionWorkload;
 let queues: QueueWorkload;
 let counters: CounterWorkload;
-let etcdKeys: EtcdKeyWorkload;
+let etcdKeys: Record<"gateway" | "grpc", EtcdKeyWorkload>;
 let keyLog: LogEvent[];
 let watches: WatchRecord[];
 
 beforeAll(
   async () => {
-    edge = await Edge.start();
+    const etcdPort = await freePort();
+    edge = await Edge.start(["--etcd-port", String(etcdPort)]);
     const ordeal = new Ordeal(edge, plan);
     keys = new KeyWorkload(ordeal);
     locks = new LockWorkload(ordeal);
     elections = new ElectionWorkload(ordeal);
     queues = new QueueWorkload(ordeal);
     counters = new CounterWorkload(ordeal);
-    etcdKeys = new EtcdKeyWorkload("etcd-gateway", ordeal, new EtcdGateway(ordeal));
+    using grpc = new EtcdGrpc(etcdPort);
+    etcdKeys = {
+      gateway: new EtcdKeyWorkload("etcd-gateway", ordeal, new EtcdGateway(ordeal)),
+      grpc: new EtcdKeyWorkload("etcd-grpc", ordeal, grpc),
+    };
     const { json } = await edge.put("/kv/begin", "");
     const since: number = json.modRevision;
     const watchers = [
@@ -57,7 +65,7 @@ beforeAll(
       }),
       new Watcher(ordeal, { name: "of one key", prefix: `${keys.prefix}b`, since }),
     ];
-    await ordeal.run([keys, locks, elections, queues, counters, etcdKeys]);
+    await ordeal.run([keys, locks, elections, queues, counters, etcdKeys.gateway, etcdKeys.grpc]);
     // Everybody's end: a change that all of them are told of.
     const end: number = (await edge.put(`/kv/${keys.prefix}b-end`, "")).json.modRevision;
     watches = await Promise.all(watchers.map((watcher) => watcher.until(end)));
@@ -76,10 +84,11 @@ test("K1 to K4, K7 to K11: every answer over keys stands where it says in the on
   expectFaults(keys);
 });
 
-test("the same by etcd's JSON gateway", () => {
-  const log = logOf(etcdKeys);
-  expect(violationsText(checkWitnesses(etcdKeys.witnesses(log), log))).toBe("");
-  expectFaults(etcdKeys);
+test.each(["gateway", "grpc"] as const)("the same by etcd's KV: %s", (transport) => {
+  const workload = etcdKeys[transport];
+  const log = logOf(workload);
+  expect(violationsText(checkWitnesses(workload.witnesses(log), log))).toBe("");
+  expectFaults(workload);
 });
 
 test.each([0, 1, 2])("W1 to W9: watcher %i was told everything once and in order, over all connections", (at) => {
@@ -119,6 +128,15 @@ test("counters lose no addition and count none twice", () => {
 /** The changes of a workload's keys. */
 const logOf = ({ prefix }: { prefix: string }): Log =>
   new Log(keyLog.filter(({ key }) => key.startsWith(prefix) && !key.endsWith("-end")));
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
 
 const LIMITS = { ms: 20_000, configurations: 5_000_000 };
 
