@@ -226,6 +226,43 @@ export interface ElectionOutput {
   candidates: ClaimOutput[];
 }
 
+export interface MessageInput {
+  body?: string;
+  bodyBase64?: string;
+  headers?: Record<string, string>;
+  priority?: number | undefined;
+  /** Seconds. */
+  delay?: number | undefined;
+  dedupeId?: string | undefined;
+  group?: string | undefined;
+}
+
+/** As received. */
+export interface MessageOutput {
+  id: string;
+  receipt: string;
+  body?: string;
+  bodyBase64?: string;
+  attempts: number;
+  /** ISO 8601. */
+  sentAt: string;
+  [field: string]: unknown;
+}
+
+export interface SettledOutput {
+  settled: number;
+  /** Stale receipts. */
+  fenced: string[];
+}
+
+export interface TopicOutput extends Record<
+  "ready" | "inFlight" | "delayed" | "blocked" | "waiting" | "sent" | "acked" | "dead" | "expired" | "purged",
+  number
+> {
+  topic: string;
+  settings: Record<string, unknown>;
+}
+
 export interface EventOptions {
   /** Continue after this revision. */
   lastEventId?: string | undefined;
@@ -395,6 +432,32 @@ export class HoldfastClient {
     options: Pick<RequestOptions, "signal" | "timeoutMs"> = {},
   ): Promise<Answer<T>> {
     return this.#json("POST", `/${kind}/${segment(name)}/${verb}`, { body: JSON.stringify(body), ...options });
+  }
+
+  topics(): AsyncGenerator<TopicOutput> {
+    return this.#pages("/queues", "topics");
+  }
+
+  topic(name: string): Promise<Answer<TopicOutput>> {
+    return this.#json("GET", `/queues/${segment(name)}`);
+  }
+
+  setTopic(name: string, settings: Record<string, unknown>): Promise<Answer<TopicOutput>> {
+    return this.#json("PATCH", `/queues/${segment(name)}`, { body: JSON.stringify(settings) });
+  }
+
+  deleteTopic(name: string): Promise<Answer<{ purged: number }>> {
+    return this.#json("DELETE", `/queues/${segment(name)}`);
+  }
+
+  /** What can be done with messages: send, receive, ack, nack, extend, purge. */
+  queue<T>(
+    topic: string,
+    verb: string,
+    body: object,
+    options: Pick<RequestOptions, "signal" | "timeoutMs"> = {},
+  ): Promise<Answer<T>> {
+    return this.#json("POST", `/queues/${segment(topic)}/${verb}`, { body: JSON.stringify(body), ...options });
   }
 
   /** NDJSON, as a stream. */

@@ -9,6 +9,7 @@ import { addKvCommands } from "./commands/kv.ts";
 import { addLockCommand } from "./commands/lock.ts";
 import { addNodesCommand } from "./commands/nodes.ts";
 import { addPolicyCommands, addTokenCommands } from "./commands/policy.ts";
+import { addQueueCommands } from "./commands/queue.ts";
 import { addRegisterCommands } from "./commands/register.ts";
 import { addResolveCommands } from "./commands/resolve.ts";
 import { addSnapshotCommands } from "./commands/snapshot.ts";
@@ -71,6 +72,7 @@ function createProgram(context: CommandContext): Command {
   addWatchCommand(program, context);
   addLockCommand(program, context);
   addElectCommand(program, context);
+  addQueueCommands(program, context);
   addPolicyCommands(program, context);
   addTokenCommands(program, context);
   addSnapshotCommands(program, context);

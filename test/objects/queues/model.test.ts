@@ -242,7 +242,7 @@ class Run {
           const { messages } = value as { messages: Delivery[] };
           const revision = Number(messages[0]?.receipt.split("-")[0] ?? 0);
           const wanted = this.model.receive(one.max, one.visibilityMs, revision);
-          expect(messages.map(shown)).toEqual(wanted.map((message) => ({ ...shownOf(message) })));
+          expect(messages.map(shown)).toEqual(wanted.map(shownOf));
           this.#receipts.unshift(...messages.map(({ receipt }) => receipt));
           return;
         }
@@ -325,11 +325,11 @@ class Run {
   }
 }
 
-const shown = ({ id, payload, priority, group = null, attempts, receipt, untilAt }: Delivery) => ({
+const shown = ({ id, payload, priority, group, attempts, receipt, untilAt }: Delivery) => ({
   id,
   body: text(payload),
   priority,
-  group,
+  group: group ?? null,
   attempts,
   receipt,
   untilAt,
