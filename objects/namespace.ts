@@ -609,7 +609,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   }
 
   #overloaded(): Outcome<never> {
-    const error = new HoldfastError("unavailable", "the namespace is overloaded", undefined, 1000).toValue();
+    const error = new HoldfastError("unavailable", "the namespace is overloaded", { reason: "overload" }, 1000).toValue();
     return { ok: false, error, revision: this.#core.revision };
   }
 

@@ -1,10 +1,11 @@
 /**
  * A snapshot as text: NDJSON with a header, one line for each record in the order of space and key, and a trailer whose
- * digest covers every byte before it. A reader believes nothing until the trailer has agreed.
+ * digest covers every byte before it. A reader believes nothing until the trailer has agreed. Behind it there may be what
+ * makes it a file that etcd's clients keep: empty lines up to a multiple of 512 bytes, and the digest of all that.
  *
  * Refuses to know: where the text goes, and the store it came from.
  */
-import { compareBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
+import { compareBytes, equalBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
 import { invalid } from "../errors.ts";
 import type { HoldfastError } from "../errors.ts";
 import type { SpacedRecord } from "./backend.ts";
@@ -44,6 +45,16 @@ interface Trailer {
 
 const LINE_BYTES_MAX = 4 * 1024 * 1024;
 const NAME = /^[a-z_]{1,32}$/;
+/** A lease's number, or a session's id. */
+const LEASE = /^(?:-?\d{1,19}|[\da-f-]{36})$/;
+const NEWLINE = 0x0a;
+/** What etcd's clients look for: they take a file for whole when so much is left over from blocks of 512 bytes. */
+const [BLOCK_BYTES, DIGEST_BYTES] = [512, 32];
+const TAIL_BYTES_MAX = BLOCK_BYTES + DIGEST_BYTES;
+
+/** The padding behind so many bytes of text. */
+export const paddingAfter = (bytes: number): Uint8Array =>
+  new Uint8Array((BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES).fill(NEWLINE);
 
 /** Makes the text in parts, and keeps the digest of what it has made. */
 export class SnapshotWriter {
@@ -90,6 +101,10 @@ export class SnapshotReader {
   #header: SnapshotHeader | undefined;
   #last: SpacedRecord | undefined;
   #ended = false;
+  /** Of the text, with its trailer. */
+  #size = 0;
+  /** What came behind it. */
+  #tail: Uint8Array = new Uint8Array();
 
   constructor(digest: IncrementalDigest) {
     this.#digest = digest;
@@ -101,17 +116,26 @@ export class SnapshotReader {
 
   /** The records that are whole with this chunk. */
   push(chunk: Uint8Array): SpacedRecord[] {
+    if (this.#ended) {
+      this.#addToTail(chunk);
+      return [];
+    }
     const bytes = new Uint8Array(this.#rest.length + chunk.length);
     bytes.set(this.#rest);
     bytes.set(chunk, this.#rest.length);
     const records: SpacedRecord[] = [];
     let from = 0;
-    for (;;) {
-      const end = bytes.indexOf(0x0a, from);
+    while (!this.#ended) {
+      const end = bytes.indexOf(NEWLINE, from);
       if (end === -1) break;
       const record = this.#take(bytes.subarray(from, end + 1));
       if (record) records.push(record);
       from = end + 1;
+    }
+    if (this.#ended) {
+      this.#rest = new Uint8Array();
+      this.#addToTail(bytes.slice(from));
+      return records;
     }
     this.#rest = bytes.slice(from);
     if (this.#rest.length > LINE_BYTES_MAX) throw this.#corrupt("is too long");
@@ -121,13 +145,33 @@ export class SnapshotReader {
   /** The text has ended: throws unless it was whole. */
   finish(): SnapshotHeader {
     if (!this.#ended || !this.#header) throw this.#corrupt("is missing: the snapshot broke off");
-    if (this.#rest.length > 0) throw this.#corrupt("comes after the end");
+    if (this.#tail.length > 0 && !this.#isFileEnd()) throw this.#comesAfterEnd();
     return this.#header;
+  }
+
+  #isFileEnd(): boolean {
+    const padding = paddingAfter(this.#size);
+    return (
+      this.#tail.length === padding.length + DIGEST_BYTES && equalBytes(this.#tail.subarray(0, padding.length), padding)
+    );
+  }
+
+  #addToTail(bytes: Uint8Array): void {
+    if (this.#tail.length + bytes.length > TAIL_BYTES_MAX) throw this.#comesAfterEnd();
+    const tail = new Uint8Array(this.#tail.length + bytes.length);
+    tail.set(this.#tail);
+    tail.set(bytes, this.#tail.length);
+    this.#tail = tail;
+  }
+
+  #comesAfterEnd(): HoldfastError {
+    this.#line++;
+    return this.#corrupt("comes after the end");
   }
 
   #take(line: Uint8Array): SpacedRecord | undefined {
     this.#line++;
-    if (this.#ended) throw this.#corrupt("comes after the end");
+    this.#size += line.length;
     let parsed: unknown;
     try {
       parsed = JSON.parse(decoder.decode(line));
@@ -174,7 +218,7 @@ export class SnapshotReader {
     const areRevisions =
       isRevision(createRevision) && isRevision(modRevision) && isRevision(version) && createRevision <= modRevision;
     if (!areRevisions || modRevision > this.#header!.revision) throw this.#corrupt("has impossible revisions");
-    if (lease !== null && !/^\d{1,19}$/.test(lease)) throw this.#corrupt("has no such lease");
+    if (lease !== null && !LEASE.test(lease)) throw this.#corrupt("has no such lease");
     const record = { space, record: { key, value, createRevision, modRevision, version, lease } };
     if (this.#last && order(this.#last, record) >= 0) throw this.#corrupt("is out of order");
     return record;

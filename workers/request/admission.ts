@@ -86,8 +86,10 @@ export class Gate {
   }
 }
 
+const OVERLOADED = { reason: "overload" };
+
 export function tooManyWaiting(): HoldfastError {
-  return new HoldfastError("unavailable", "too many requests wait for this namespace", undefined, 1000);
+  return new HoldfastError("unavailable", "too many requests wait for this namespace", OVERLOADED, 1000);
 }
 
 const gates = new Map<string, Gate>();

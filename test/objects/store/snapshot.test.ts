@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { text, utf8 } from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
 import type { SpacedRecord } from "../../../objects/store/backend.ts";
-import { SnapshotReader, SnapshotWriter } from "../../../objects/store/snapshot.ts";
+import { paddingAfter, SnapshotReader, SnapshotWriter } from "../../../objects/store/snapshot.ts";
 
 function digest() {
   const hash = createHash("sha256");
@@ -22,6 +22,8 @@ const RECORDS = [
   record("kv", ""),
   record("kv", "\u0000"),
   record("kv", "ä", "x".repeat(50), "7"),
+  record("kv", "ö", "", "-9223372036854775808"),
+  record("kv_attributes", "ö", "[]", "0b7e2f2c-5e1a-4f6d-9f0a-6a1d3d1f2b3c"),
 ];
 
 function snapshotOf(records: SpacedRecord[], revision = 9): string {
@@ -51,6 +53,19 @@ describe("snapshot text", () => {
     const source = utf8(snapshotOf(RECORDS));
     for (const chunk of [1, 2, 7, 64, 10_000]) expect(read(source, chunk)).toEqual(RECORDS);
     expect(read(utf8(snapshotOf([], 0)))).toEqual([]);
+  });
+
+  test("what etcd's clients want at the end of a file is passed over, and nothing else", () => {
+    const records = RECORDS.slice(1);
+    const source = utf8(snapshotOf(records));
+    const file = (padding: number, digest = 32) =>
+      new Uint8Array([...source, ...Array.from({ length: padding }, () => 0x0a), ...new Uint8Array(digest).fill(0x0a)]);
+    const padding = paddingAfter(source.length).length;
+    for (const chunk of [1, 7, 10_000]) expect(read(file(padding), chunk)).toEqual(records);
+    expect(padding).toBeGreaterThan(0);
+    for (const wrong of [file(padding - 1), file(padding + 1), file(padding, 31), file(padding, 33), file(0)]) {
+      expect(() => read(wrong)).toThrow("comes after the end");
+    }
   });
 
   test("one flipped bit anywhere, or a cut anywhere, is refused", () => {

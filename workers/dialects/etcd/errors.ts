@@ -30,6 +30,7 @@ export const tooManyOperations = (): EtcdError => refused(GRPC.invalidArgument, 
 export const leaseNotFound = (): EtcdError => refused(GRPC.notFound, "requested lease not found");
 export const compacted = (): EtcdError => refused(GRPC.outOfRange, "mvcc: required revision has been compacted");
 export const futureRevision = (): EtcdError => refused(GRPC.outOfRange, "mvcc: required revision is a future revision");
+export const tooManyRequests = (): EtcdError => refused(GRPC.resourceExhausted, "too many requests");
 export const userNameIsEmpty = (): EtcdError => refused(GRPC.invalidArgument, "user name is empty");
 export const unimplemented = (what: string): EtcdError => new EtcdError(GRPC.unimplemented, what);
 
@@ -69,6 +70,7 @@ export function etcdErrorOf(error: HoldfastError): EtcdError {
   if (code === "not_found" && details?.["field"] === "key") return keyNotFound();
   if (code === "too_large" && details?.["field"] === "operations") return tooManyOperations();
   if (details?.["reason"] === "duplicate") return refused(GRPC.invalidArgument, "duplicate key given in txn request");
+  if (code === "unavailable" && details?.["reason"] === "overload") return tooManyRequests();
   if (code === "unavailable" && details?.["outcome"] === "unknown") {
     return refused(GRPC.unavailable, "request timed out, possibly due to connection lost");
   }

@@ -1,4 +1,5 @@
 /** What carries the calls: paths and verbs, streams over HTTP, WebSockets, and the plain paths beside the gateway. */
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
@@ -190,9 +191,28 @@ describe("beside the gateway", () => {
     expect(status).toMatchObject({ leader: header.member_id, raftTerm: "2", version: "3.6.0" });
   });
 
+  test("a snapshot is one that we restore, with the end that clients look for", async () => {
+    await told(edge, "/kv/put", { key: b64("kept"), value: b64("in the snapshot") });
+    const response = await edge.request("/v3/maintenance/snapshot", { method: "POST", body: "{}" });
+    const parts = (await response.text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).result);
+    const file = Buffer.concat(parts.map(({ blob }) => Buffer.from(blob ?? "", "base64")));
+    expect(file.length % 512).toBe(32);
+    const [body, digest] = [file.subarray(0, -32), file.subarray(-32)];
+    expect(createHash("sha256").update(body).digest()).toEqual(digest);
+    expect(parts.at(-2)).not.toHaveProperty("remaining_bytes");
+    const restored = await edge.api("/restore", { method: "POST", body: new Uint8Array(file) }, "restored");
+    expect(restored.status).toBe(200);
+    const { json } = await edge.ask("/ns/restored/v3/kv/range", { method: "POST", body: { key: b64("kept") } });
+    expect(json.kvs[0].value).toBe(b64("in the snapshot"));
+  });
+
   test("the hash of the keys is that of what they were", async () => {
     const { header } = await told(edge, "/kv/put", { key: b64("h"), value: b64("1") });
-    const hash = async (revision?: string): Promise<number> => (await told(edge, "/maintenance/hashkv", { revision })).hash;
+    const hash = async (revision?: string): Promise<number> =>
+      (await told(edge, "/maintenance/hashkv", { revision })).hash;
     const before = await hash();
     await told(edge, "/kv/put", { key: b64("h"), value: b64("2") });
     expect(await hash()).not.toBe(before);
