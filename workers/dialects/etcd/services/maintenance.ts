@@ -82,15 +82,15 @@ export const maintenance: Implementation<typeof Maintenance> = {
   /** The namespace's own snapshot, which Holdfast restores; with an end by which clients take it for whole. */
   async *snapshot(_request, call) {
     await call.authorize(() => [{ verb: "backup", kind: "snapshot" }]);
-    const { parts, revision } = await takeSnapshot(call.client);
+    const snapshot = await takeSnapshot(call.client);
     // Each answer tells how much is to come: it is made once to be measured.
     let size = 0;
-    for await (const part of parts()) size += part.length;
+    for await (const part of snapshot.parts()) size += part.length;
     const padding = paddingAfter(size);
     const hash = createHash("sha256");
     let remaining = size + padding.length;
-    const header = call.header(revision);
-    for await (const part of withEnd(parts(), padding)) {
+    const header = call.header(snapshot.revision);
+    for await (const part of withEnd(snapshot.parts(), padding)) {
       hash.update(part);
       for (let at = 0; at < part.length; at += BLOB_BYTES) {
         const blob = part.subarray(at, at + BLOB_BYTES);
