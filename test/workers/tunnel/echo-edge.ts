@@ -1,6 +1,7 @@
 /** The edge with a service of its own behind the tunnel: what comes back is what was sent. */
 import edge from "../../../workers/edge.ts";
 import type { Bindings } from "../../../workers/request/bindings.ts";
+import { problemResponse } from "../../../workers/request/problem.ts";
 import type { Call, Handler, Reply } from "../../../workers/tunnel/calls.ts";
 import { openTunnel } from "../../../workers/tunnel/tunnel.ts";
 import { textOf } from "../../../workers/tunnel/wire/metadata.ts";
@@ -84,7 +85,10 @@ export default {
   async fetch(request, env, context): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
     const name = searchParams.get("name") ?? "";
-    if (pathname === "/tunnel") return openTunnel(request, services, { env, namespace: "default" });
+    if (pathname === "/tunnel") {
+      // Refused as the edge does.
+      return openTunnel(request, services, { env, namespace: "default" }).catch(problemResponse);
+    }
     if (pathname === "/end") return new Response(ends.get(name) ?? "unknown");
     if (pathname === "/take") {
       ends.set(name, "take");
