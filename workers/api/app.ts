@@ -9,7 +9,6 @@ import type { Bindings } from "../request/bindings.ts";
 import { datacenterNamed } from "../request/datacenter.ts";
 import { assertNamespace, DEFAULT_NAMESPACE } from "../request/namespace.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
-import { enforceEarly, enforceParts } from "../request/permission.ts";
 import { problemResponse } from "../request/problem.ts";
 import { agentRoutes } from "./agents.ts";
 import { barrierRoutes } from "./barriers.ts";
@@ -24,11 +23,12 @@ import { lockRoutes } from "./locks.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { operationRoutes } from "./operations.ts";
+import { perform } from "./perform.ts";
 import { policyRoutes } from "./policies.ts";
 import { queueRoutes } from "./queues.ts";
 import { roleRoutes } from "./roles.ts";
 import type { ApiBindings, ApiResult, Route } from "./route.ts";
-import { fenceOf, readQuery, readValid, requestIdOf } from "./route.ts";
+import { readValid } from "./route.ts";
 import { decodeParams, RouteTree } from "./routing.ts";
 import { serviceRoutes } from "./services.ts";
 import { snapshotRoutes } from "./snapshot.ts";
@@ -95,23 +95,12 @@ async function run(request: Request, route: Route, raw: Record<string, string>, 
   const target = { namespace: namespace!, datacenter, dialect: "api" };
   const token = bearerOf(request.headers);
   const { caller, authorizer } = await identify(request, token, env.platform, target);
-  enforceEarly(authorizer, route.permission, params);
-  const fence = fenceOf(request.headers);
-  // Whether it holds is told by what becomes of the command.
-  if (fence) authorizer.assert("read", "lock", fence.name);
-  const asked = {
-    request,
-    env,
-    client: new NamespaceClient(env.platform, namespace!, datacenter),
-    params,
-    query: search === null ? {} : readQuery(search, route.query),
-    body: route.body && (await readValid(request, route.body)),
-    options: { caller, requestId: requestIdOf(request.headers), fence, failpoint: env.failpoint },
-    authorizer,
-    reauthorize: () => authorizerOf(token, env.platform, namespace!, datacenter),
-  } as Parameters<Route["handle"]>[0];
-  await enforceParts(authorizer, route.permission, asked);
-  return responseOf(await route.handle(asked));
+  const client = new NamespaceClient(env.platform, namespace!, datacenter);
+  const readBody = (schema: NonNullable<Route["body"]>) => readValid(request, schema);
+  const reauthorize = () => authorizerOf(token, env.platform, namespace!, datacenter);
+  return responseOf(
+    await perform(route, { request, env, client, params, search, readBody, caller, authorizer, reauthorize }),
+  );
 }
 
 /** Rights are a namespace's own: what is above them is for the holder of the root token. */

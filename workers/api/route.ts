@@ -92,7 +92,7 @@ export function readQuery(params: URLSearchParams, schema: z.ZodObject = NO_QUER
     if (Object.hasOwn(given, name)) throw invalid(name, "is given twice");
     given[name] = value;
   }
-  return validated(schema, given) as Record<string, unknown>;
+  return validated(schema, given);
 }
 
 /** Codes: `invalid_argument` naming the field, `too_large`. */
@@ -100,7 +100,8 @@ export async function readValid(request: Request, schema: z.ZodType): Promise<un
   return validated(schema, await readJson(request));
 }
 
-function validated(schema: z.ZodType, value: unknown): unknown {
+/** Codes: `invalid_argument` naming the field. */
+export function validated<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues[0]!);
