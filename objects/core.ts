@@ -45,7 +45,7 @@ import type { Checksum, SqlDatabase } from "./store/sqlite.sql.ts";
 import { SqliteBackend } from "./store/sqlite.sql.ts";
 import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
 import { Store } from "./store/store.ts";
-import type { Context, KeyRange, Space, StoredRecord, Txn } from "./store/txn.ts";
+import type { Context, KeyRange, OverlayTxn, Space, StoredRecord, Txn } from "./store/txn.ts";
 import { JsonSpace } from "./store/txn.ts";
 import type { Unsettled } from "./virtual-ips/entitlement.ts";
 import { namesOf, nameTouched, unsettledOf } from "./virtual-ips/entitlement.ts";
@@ -70,6 +70,8 @@ const SYSTEM: Caller = { principal: "holdfast:namespace", source: "", dialect: "
 
 /** Lapses handled in one turn, so that others get their turn between. */
 export const LAPSE_SLICE = 500;
+/** And records written by them, more or less. */
+const LAPSE_CHANGES_MAX = 5000;
 /** A deadline met this late was held up by us: a stall, an outage, a clock that jumped. */
 export const LATE_MS = 2000;
 const CHECKPOINT_MS = 5000;
@@ -235,6 +237,15 @@ export class Core {
     if (!entry) throw noLease(id);
     this.#soil(now);
     return { id, ttlMs: entry.ttlMs };
+  }
+
+  /** Renews many; answers those that have ended. Codes: `invalid_argument`. */
+  renewLeases(ids: readonly string[], now: number): { ended: string[] } {
+    if (ids.length > RENEWALS_MAX) throw invalid("leases", `must have at most ${RENEWALS_MAX} entries`);
+    this.settle(now);
+    const ended = ids.filter((id) => !this.deadlines.renew(leaseTimerKey(id), now));
+    if (ended.length < ids.length) this.#soil(now);
+    return { ended };
   }
 
   /** Renews the lease of a claim in memory, for who holds it. Codes: `fenced`. */
@@ -451,7 +462,7 @@ export class Core {
     caller: Caller,
     requestId: string | undefined,
     now: number,
-    act: (txn: Txn, context: Context) => T,
+    act: (txn: OverlayTxn, context: Context) => T,
   ): T {
     const context: Context = { now, caller, random: (length) => this.#ports.random(length) };
     const { value, commit } = this.store.run({ command, requestId }, context, (txn) => {
@@ -617,11 +628,17 @@ export class Core {
     const due = this.deadlines.due(now, LAPSE_SLICE);
     const lapsed = this.#spare(due, now);
     if (lapsed.length === 0) return;
+    let done = 0;
     this.#commit("leases.expire", SYSTEM, undefined, now, (txn, context) => {
-      for (const entry of lapsed) lapse(txn, context, entry);
+      for (const entry of lapsed) {
+        // What hangs on one deadline may be much: then the others are for the next slice.
+        if (txn.changeCount >= LAPSE_CHANGES_MAX) break;
+        lapse(txn, context, entry);
+        done++;
+      }
     });
     // What no record stands behind any more goes all the same.
-    for (const { key } of lapsed) this.deadlines.remove(key);
+    for (const { key } of lapsed.slice(0, done)) this.deadlines.remove(key);
   }
 
   /** Takes out the instances that self-preservation keeps; they are marked and looked at again. */

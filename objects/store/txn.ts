@@ -101,6 +101,11 @@ export class OverlayTxn implements Txn {
     return [...this.#changes.values()].filter((change) => change.before !== null || change.after !== null);
   }
 
+  /** Keys that were written or deleted. */
+  get changeCount(): number {
+    return this.#changes.size;
+  }
+
   get(space: Space, key: Uint8Array): StoredRecord | undefined {
     const id = changeKey(space, key);
     const change = this.#changes.get(id);

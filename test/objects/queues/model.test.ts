@@ -114,8 +114,8 @@ class Model {
   }
 
   lapse(): void {
-    for (const message of [...this.messages])
-      if (message.held && message.held.untilAt <= this.now) this.giveBack(message, this.now);
+    const lapsed = this.messages.filter(({ held }) => held !== null && held.untilAt <= this.now);
+    for (const message of lapsed) this.giveBack(message, this.now);
   }
 
   isFirst(message: Message): boolean {

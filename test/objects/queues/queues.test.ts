@@ -5,6 +5,7 @@ import type { NewMessage } from "../../../objects/queues/messages.ts";
 import type { Delivery } from "../../../objects/queues/receive.ts";
 import type { TopicSettings } from "../../../objects/queues/topics.ts";
 import { codeOf, World } from "../fixture.ts";
+import { CALLER } from "../store/memory.ts";
 
 const TOPIC = "orders";
 
@@ -194,6 +195,82 @@ test("a purge empties the topic at once, fences what is in flight, and leaves no
   expect(queue.bodies()).toEqual(["new"]);
   queue.world.pass(60_000);
   expect(queue.stats()).toMatchObject({ sent: 1001, purged: 1000, ready: 1 });
+});
+
+test("Q4: of very many deliveries that lapse together none counts, though they go back in slices", () => {
+  const queue = new Queue();
+  const { world } = queue;
+  queue.send(...Array.from({ length: 256 }, (_, at) => `${at}`));
+  const receipts = queue.receive(256, 1000).map(({ receipt }) => receipt);
+  world.now += 1000;
+  // The first slice has gone back with this command, and no more.
+  expect(codeOf(() => queue.ack(...receipts))).toBe("fenced");
+  const { ready, inFlight } = queue.stats();
+  expect([ready < 256, ready + inFlight]).toEqual([true, 256]);
+  world.pass(0);
+  expect(queue.receive(256).map(({ payload }) => text(payload))).toEqual(
+    Array.from({ length: 256 }, (_, at) => `${at}`),
+  );
+});
+
+test("very many deliveries that lapse together go back in commits that stay small, and in order", () => {
+  const queue = new Queue();
+  const { world } = queue;
+  for (let batch = 0; batch < 50; batch++) queue.send(...Array.from({ length: 200 }, (_, at) => `${batch * 200 + at}`));
+  for (let batch = 0; batch < 100; batch++) queue.receive(100, 1000);
+  expect(queue.stats().inFlight).toBe(10_000);
+  const before = world.core.revision;
+  world.pass(1000);
+  const sizes = world.core.store.log(before, 100).map(({ changes }) => changes.length);
+  expect(queue.stats()).toMatchObject({ inFlight: 0, ready: 10_000 });
+  expect(Math.max(...sizes)).toBeLessThan(6000);
+  expect(queue.receive(3).map(({ payload }) => text(payload))).toEqual(["0", "1", "2"]);
+});
+
+test("deliveries of before a purge lapse without a trace", () => {
+  const queue = new Queue();
+  const { world } = queue;
+  for (let batch = 0; batch < 4; batch++) queue.send(...Array.from({ length: 250 }, (_, at) => `${at}`));
+  for (let batch = 0; batch < 4; batch++) queue.receive(50, 1000);
+  world.run("queue.purge", { topic: TOPIC });
+  queue.send("new");
+  queue.receive(1, 5000);
+  world.now += 1000;
+  // Not all that was purged has been removed when they lapse.
+  expect(queue.stats()).toMatchObject({ inFlight: 1, ready: 0, purged: 1000 });
+  world.pass(0);
+  expect(queue.stats()).toMatchObject({ inFlight: 1, ready: 0, waiting: 1 });
+});
+
+test("a restore returns what was in flight, and fences its receipts", () => {
+  const queue = new Queue();
+  const { world } = queue;
+  queue.send("a", "b");
+  const [held] = queue.receive(1, 3_600_000);
+  const { records } = world.core.store.snapshotPage(world.core.revision, null, 1e6);
+  world.core.backend.stageBegin();
+  world.core.backend.stage(records);
+  world.core.restore(
+    world.core.revision + 1000,
+    { namespace: "default", revision: world.core.revision },
+    CALLER,
+    world.now,
+  );
+  world.crash();
+  expect(codeOf(() => queue.ack(held!.receipt))).toBe("fenced");
+  expect(queue.receive().map(({ attempts }) => attempts)).toEqual([2, 1]);
+});
+
+test("memory: what waits takes none, however much it is", () => {
+  const queue = new Queue();
+  const { world } = queue;
+  for (let batch = 0; batch < 100; batch++) {
+    queue.send(...Array.from({ length: 200 }, (_, at) => ({ body: `${at}`, delayMs: batch % 2 ? 60_000 + at : 0 })));
+  }
+  // One deadline for the topic; one for each delivery.
+  expect(world.core.deadlines.size).toBe(1);
+  for (let batch = 0; batch < 3; batch++) queue.receive(100);
+  expect(world.core.deadlines.size).toBe(4);
 });
 
 test("a deleted topic is gone; sent to again, it is another one", () => {
