@@ -5,7 +5,7 @@ import { API, type Ordeal } from "./ordeal.ts";
 import { RecordedWorkload } from "./workload.ts";
 
 const TTL_MS = 3000;
-const ELECTIONS = ["first", "second"];
+export const ELECTIONS = ["first", "second"];
 
 interface Term {
   election: string;
@@ -21,6 +21,13 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
 
   constructor(ordeal: Ordeal) {
     super("elections", ordeal);
+  }
+
+  /** Leads when everybody is done, whoever still does; the revision since when. */
+  async lead(election: string): Promise<number> {
+    const body = { owner: "last", ttl: 60, value: "last", wait: 30 };
+    const { json } = await this.#post(election, "campaign", body, {});
+    return json.token as number;
   }
 
   async step(client: number, random: Random): Promise<void> {

@@ -17,11 +17,12 @@ import { election, withTermEnds } from "../models/election.ts";
 import { locksOf, withLapses } from "../models/lock.ts";
 import { type Verdict, search } from "../search.ts";
 import { CounterWorkload } from "./counters.ts";
-import { ElectionWorkload } from "./elections.ts";
+import { ELECTIONS, ElectionWorkload } from "./elections.ts";
 import { EtcdGateway } from "./etcd-gateway.ts";
 import { EtcdGrpc } from "./etcd-grpc.ts";
 import { EtcdKeyWorkload } from "./etcd-keys.ts";
 import { LOCK_NAMES, LockWorkload } from "./locks.ts";
+import { type Observed, Observer } from "./observer.ts";
 import { QueueWorkload } from "./queues.ts";
 import { KeyWorkload } from "./keys.ts";
 import { Ordeal, planFromEnvironment } from "./ordeal.ts";
@@ -37,6 +38,7 @@ let counters: CounterWorkload;
 let etcdKeys: Record<"gateway" | "grpc", EtcdKeyWorkload>;
 let keyLog: LogEvent[];
 let watches: WatchRecord[];
+let observed: Map<string, readonly Observed[]>;
 
 beforeAll(
   async () => {
@@ -65,10 +67,15 @@ beforeAll(
       }),
       new Watcher(ordeal, { name: "of one key", prefix: `${keys.prefix}b`, since }),
     ];
+    const observers = new Map(ELECTIONS.map((name) => [name, new Observer(ordeal, name, since)]));
     await ordeal.run([keys, locks, elections, queues, counters, etcdKeys.gateway, etcdKeys.grpc]);
     // Everybody's end: a change that all of them are told of.
     const end: number = (await edge.put(`/kv/${keys.prefix}b-end`, "")).json.modRevision;
     watches = await Promise.all(watchers.map((watcher) => watcher.until(end)));
+    // Nothing happens in an election without somebody, but leases lapse: what an observer is told last is a leader for good.
+    const last = await Promise.all(ELECTIONS.map((name) => elections.lead(name)));
+    observed = new Map();
+    for (const [at, name] of ELECTIONS.entries()) observed.set(name, await observers.get(name)!.until(last[at]!));
     const reader = new Watcher(ordeal, { name: "log", prefix: "model/", since });
     await reader.until(end);
     keyLog = reader.log;
@@ -110,6 +117,24 @@ test("E1 to E4: elections have one leader, who alone proclaims", () => {
   expectLinearizable(search(election, withTermEnds(calls), LIMITS), calls);
   expectFaults(elections);
 });
+
+test.each(ELECTIONS)(
+  "E2: an observer of the %s election was told of every leader, in order, over all connections",
+  (name) => {
+    const seen = observed.get(name)!;
+    const revisions = seen.map(({ revision }) => revision);
+    expect(revisions).toEqual([...new Set(revisions)].toSorted((a, b) => a - b));
+    const leaders = seen.flatMap(({ leader }) => (leader ? [leader] : []));
+    const tokens = leaders.map(({ token }) => token);
+    expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
+    const owners = new Map(leaders.map(({ token, owner }) => [token, owner]));
+    for (const { input, output } of elections.history) {
+      if (input.kind !== "campaign" || input.election !== name || !output || !("token" in output)) continue;
+      if (output.token !== null)
+        expect([output.token, owners.get(output.token)]).toEqual([output.token, input.candidacy]);
+    }
+  },
+);
 
 test("Q1 to Q4, Q6: nothing sent is lost, nothing comes after its acknowledgement, groups keep their order", () => {
   const calls = queues.history;
