@@ -95,7 +95,8 @@ export interface Loss {
 /** Renews from now on until the signal (null), or until it is lost. */
 export async function keep(calls: ClaimCalls, { token, ttl }: Held, signal: AbortSignal): Promise<Loss | null> {
   const ttlMs = ttl * 1000;
-  let confirmedAt = performance.now();
+  // Granted after a wait, it may have been renewed so long ago.
+  let confirmedAt = performance.now() - ttlMs / RENEWALS_PER_TTL;
   while (await waited(ttlMs / RENEWALS_PER_TTL, signal)) {
     const loss = await renewed();
     if (loss) return loss;

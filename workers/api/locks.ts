@@ -72,7 +72,7 @@ const claimOutput = z
     limit: z.number().int().optional(),
     count: z.number().int().describe("Releases that are due"),
     lease: z.string(),
-    ttl: z.number(),
+    ttl: z.number().describe("In seconds; of a grant that was waited for at least two thirds are left: renew in time"),
     ticket: z.number().int().describe("Names the request that waits"),
     since: z.iso.datetime().describe("Granted then; while it waits, queued then"),
   })

@@ -132,14 +132,14 @@ async function leftOf<T extends Turn, N extends QueryName>({ claim, withdraw }: 
   return left?.ticket === claim.ticket && left.token !== null ? left : null;
 }
 
-/** What was waited for begins with the answer: its lease is as good as new, its caller's right that of now. */
-export async function beginWith(
-  { client, signal, reauthorize }: Waiter,
-  own: OwnLease & { name: string },
-): Promise<void> {
+/**
+ * What was waited for begins: its caller's right is that of now. Its lease was renewed not long ago, as often as its holder
+ * is to do it, and is once more; but nobody waits for that.
+ */
+export async function beginWith({ client, signal, reauthorize }: Waiter, own: OwnLease): Promise<void> {
   if (signal.aborted) throw new HoldfastError("unavailable", "the client has gone");
-  const [isAlive] = await Promise.all([own.ownsLease ? renewed(client, own.lease) : true, reauthorize()]);
-  if (!isAlive) throw lapsed(own);
+  if (own.ownsLease) waitUntil(renewed(client, own.lease).catch(() => {}));
+  await reauthorize();
 }
 
 /**
@@ -171,14 +171,13 @@ const ofUnknownOutcome = ({ code, message, details, retryAfterMs }: HoldfastErro
 
 /** As often as a holder is to renew. */
 const RENEWALS_PER_TTL = 3;
-/** False: it has ended. */
-async function renewed(client: NamespaceClient, lease: string): Promise<boolean> {
+
+/** One that has ended is found out by what hung on it. */
+async function renewed(client: NamespaceClient, lease: string): Promise<void> {
   try {
     await client.renewLease(lease);
-    return true;
   } catch (error) {
-    if (error instanceof HoldfastError && error.code === "not_found") return false;
-    throw error;
+    if (!(error instanceof HoldfastError && error.code === "not_found")) throw error;
   }
 }
 
