@@ -49,6 +49,10 @@ export interface EventBatch {
 
 const RECENT_COMMITS_MAX = 512;
 const RECENT_BYTES_MAX = 2 * 1024 * 1024;
+/** Of a result that is kept for who asks again: it has a row together with the log entry, and has room for one value. */
+const RESULT_BYTES_MAX = 1_450_000;
+/** Of a UTF-16 code unit. */
+const UTF8_BYTES_MAX = 3;
 /** Log rows looked at in one turn, so that a long scan does not hold up commits. */
 const SCAN_COMMITS_MAX = 2000;
 
@@ -115,7 +119,7 @@ export class Store implements Reader {
     const canonical = canonicalText(commit);
     const content = this.#digest(...contentChunks(changes));
     const hash = this.#digest(this.#hash, utf8(canonical), content);
-    const replay = requestKey === null ? null : { requestKey, result: encodeResult(value) };
+    const replay = requestKey === null ? null : { requestKey, result: keptResult(value) };
     this.#backend.append({ commit, canonical, content, hash, replay });
     this.#revision = commit.revision;
     this.#hash = hash;
@@ -362,6 +366,16 @@ function contentChunks(changes: Change[]): Uint8Array[] {
     else chunks.push(PRESENT, utf8(`${after.value.length}:${after.lease ?? ""}:`), after.value);
   }
   return chunks;
+}
+
+/** Codes: `too_large`; then nothing of the command remains. */
+function keptResult(value: unknown): string {
+  const result = encodeResult(value);
+  const mayBeLarge = result.length > RESULT_BYTES_MAX / UTF8_BYTES_MAX;
+  if (!mayBeLarge || utf8(result).length <= RESULT_BYTES_MAX) return result;
+  throw new HoldfastError("too_large", "the answer is too large to be kept for a repeated request: ask without an id", {
+    limit: RESULT_BYTES_MAX,
+  });
 }
 
 /** Results kept for repeated requests may hold byte strings. */

@@ -1,10 +1,13 @@
 /** The store's rules one by one; numbers are those of objects/SPEC.md. */
+import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { fromBinaryString, prefixEnd, text, toBinaryString, utf8 } from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
-import type { Store, WatchRange } from "../../../objects/store/store.ts";
+import { SqliteBackend } from "../../../objects/store/sqlite.sql.ts";
+import type { WatchRange } from "../../../objects/store/store.ts";
+import { Store } from "../../../objects/store/store.ts";
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from "../../../objects/store/txn.ts";
-import { context, MemoryDatabase, openStore } from "./memory.ts";
+import { context, MemoryDatabase, openStore, sha256 } from "./memory.ts";
 
 const ALL: WatchRange = { space: "kv", from: new Uint8Array(), to: null };
 
@@ -68,6 +71,21 @@ describe("commits", () => {
     expect(third.value).toEqual(first.value);
     expect(again.get("kv", utf8("a"))!.version).toBe(1);
     expect(codeOf(() => again.run({ command: "other", requestId: "r1" }, context(), () => 1))).toBe("conflict");
+  });
+
+  test("K6: an answer that is too large to be kept is refused, and nothing of its command remains", () => {
+    const { store } = openStore();
+    const answer = (bytes: number) => (): string =>
+      codeOf(() =>
+        store.run({ command: "read", requestId: `r${bytes}` }, context(), (txn) => {
+          txn.put("kv", utf8("a"), utf8("x"));
+          return new Uint8Array(bytes);
+        }),
+      );
+    expect(answer(VALUE_BYTES_MAX)()).toBe("none");
+    const { revision } = store;
+    expect(answer(2 * VALUE_BYTES_MAX)()).toBe("too_large");
+    expect(store.revision).toBe(revision);
   });
 
   test("K8: version counts writes since creation; delete and create begins anew", () => {
@@ -151,6 +169,76 @@ describe("old revisions", () => {
     while (!store.compact(15, 4)) slices++;
     expect([store.compacted, slices]).toEqual([15, 3]);
     expect(text(store.getAt("kv", utf8("a"), 16)!.value)).toBe("16");
+  });
+});
+
+describe("spaces without history", () => {
+  const open = (database = new MemoryDatabase()) => {
+    const backend = new SqliteBackend(database, crc32, new Set(["passing"]));
+    return { backend, store: new Store(backend, sha256) };
+  };
+  const write = (store: Store, space: string, key: string, value: string | null): number =>
+    store.run({ command: "write" }, context(), (txn) => {
+      if (value === null) txn.delete(space, utf8(key));
+      else txn.put(space, utf8(key), utf8(value));
+    }).revision;
+  const range = { from: new Uint8Array(), to: null };
+  const passing: WatchRange = { space: "passing", ...range };
+
+  test("keep no replaced versions, and say `compacted` of the past; others are read as ever", () => {
+    const database = new MemoryDatabase();
+    const { store } = open(database);
+    const past = write(store, "passing", "a", "1");
+    write(store, "kv", "a", "1");
+    write(store, "passing", "a", "2");
+    write(store, "kv", "a", null);
+    expect(database.all("SELECT space FROM history")).toEqual([["kv"]]);
+    expect(codeOf(() => store.rangeAt("passing", range, past))).toBe("compacted");
+    expect(codeOf(() => store.getAt("passing", utf8("a"), past))).toBe("compacted");
+    expect(text(store.rangeAt("passing", range, store.revision)[0]!.value)).toBe("2");
+    expect(store.rangeAt("kv", range, past + 1)).toHaveLength(1);
+    expect(codeOf(() => store.snapshotPage(past, null, 1000))).toBe("compacted");
+  });
+
+  test("are watched from what memory has, and from no further back", () => {
+    const database = new MemoryDatabase();
+    const { store } = open(database);
+    const since = write(store, "passing", "a", "1");
+    write(store, "passing", "a", null);
+    expect(store.eventsSince(since, [passing]).events).toMatchObject([{ record: null, before: { version: 1 } }]);
+    const again = open(database).store;
+    expect(codeOf(() => again.eventsSince(since, [passing]))).toBe("compacted");
+    expect(again.eventsSince(again.revision, [passing]).events).toEqual([]);
+    expect(again.eventsSince(since, [ALL]).events).toEqual([]);
+  });
+
+  test("have an index that never misses a change, a deletion least of all", () => {
+    const database = new MemoryDatabase();
+    const { store } = open(database);
+    write(store, "passing", "a", "1");
+    const gone = write(store, "passing", "a", null);
+    write(store, "kv", "a", "1");
+    expect(store.lastChange([passing])).toBe(gone);
+    const again = open(database).store;
+    expect(again.lastChange([passing])).toBeGreaterThanOrEqual(gone);
+    const index = again.lastChange([passing]);
+    write(again, "kv", "a", "2");
+    expect(again.lastChange([passing])).toBe(index);
+  });
+
+  test("are kept whole for a snapshot, and what was kept for it goes", () => {
+    const database = new MemoryDatabase();
+    const { backend, store } = open(database);
+    const before = write(store, "passing", "a", "1");
+    backend.keepAll();
+    write(store, "passing", "a", "2");
+    write(store, "passing", "a", null);
+    expect(store.snapshotPage(before, null, 1000).records).toMatchObject([{ record: { version: 1 } }]);
+    expect(store.rangeAt("passing", range, before)).toHaveLength(1);
+    backend.keepUsual();
+    expect(codeOf(() => store.snapshotPage(before, null, 1000))).toBe("compacted");
+    expect(backend.dropLeftovers()).toBe(false);
+    expect(database.all("SELECT count(*) FROM history")).toEqual([[0]]);
   });
 });
 
