@@ -413,6 +413,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       this.#core.restore(floor, { namespace, revision }, options.caller, this.#now());
       this.#ceiling = ceiling;
       this.#core = this.#makeCore();
+      for (const topic of this.#receivers.topics) this.#receivers.serve(topic, this.#core.availableOf(topic));
       return { records: count };
     });
   }

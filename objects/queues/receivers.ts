@@ -27,6 +27,11 @@ export class Receivers {
     return this.#size;
   }
 
+  /** For which anybody waits, or has been called. */
+  get topics(): Iterable<string> {
+    return this.#lines.keys();
+  }
+
   /** Takes a place; `call` is called once, when it is its turn. The answer gives the place up. */
   join(topic: string, max: number, isBack: boolean, call: () => void): () => void {
     const line = this.#lineOf(topic);
