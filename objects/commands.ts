@@ -42,7 +42,7 @@ import { put, remove } from "./kv/kv.ts";
 import type { RangeInput, RangeSource } from "./kv/range.ts";
 import { countOf, rangeOf } from "./kv/range.ts";
 import type { TxnInput } from "./kv/txn.ts";
-import { transact } from "./kv/txn.ts";
+import { hasPuts, transact } from "./kv/txn.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
 import { describeLease, grantLease, listLeases } from "./leases/leases.ts";
@@ -209,8 +209,8 @@ export type CommandName = keyof typeof COMMANDS;
 export type CommandInput<N extends CommandName> = Parameters<(typeof COMMANDS)[N]>[2];
 export type CommandOutput<N extends CommandName> = ReturnType<(typeof COMMANDS)[N]>;
 
-/** Commands that make room: they run even when the store is full. */
-export const SHRINKING: ReadonlySet<CommandName> = new Set([
+/** Commands that make room. */
+const SHRINKING: ReadonlySet<CommandName> = new Set([
   "registry.deregister",
   "registry.deregisterService",
   "kv.delete",
@@ -244,6 +244,10 @@ export const SHRINKING: ReadonlySet<CommandName> = new Set([
 export interface QueryContext {
   store: Store;
   deadlines: Deadlines;
+  "role.revoke",
+  "user.delete",
+  "user.revoke",
+  "login.turnOff",
   selfPreservation: boolean;
   now: number;
 }
@@ -257,6 +261,10 @@ const rangesAt =
   (store: Store, revision: number) =>
   (space: Space, range: KeyRange, options: RangeOptions): StoredRecord[] =>
     store.rangeAt(space, range, revision, options);
+/** Whether it runs even when the store is full. */
+export const makesRoom = ({ command, input }: Pick<Call, "command" | "input">): boolean =>
+  SHRINKING.has(command) || (command === "kv.txn" && !hasPuts(input as TxnInput));
+
 
 const keysAt = (store: Store, revision: number): RangeSource => ({
   range: (range, options) => store.rangeAt(KV, range, revision, options),

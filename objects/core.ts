@@ -8,7 +8,7 @@
  * Clock, randomness, digests and the database are handed in. Refuses to know: RPC, alarms, other objects.
  */
 import type { Call, CommandName, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
-import { COMMANDS, QUERIES, SHRINKING } from "./commands.ts";
+import { COMMANDS, makesRoom, QUERIES } from "./commands.ts";
 import { follow, lapse } from "./endings.ts";
 import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
@@ -439,7 +439,7 @@ export class Core {
   #run(call: Call, now: number, isFull: boolean): Result<unknown> {
     const { command, input, caller, requestId, fence } = call;
     try {
-      if (isFull && !SHRINKING.has(command)) {
+      if (isFull && !makesRoom(call)) {
         throw new HoldfastError("quota_exceeded", "the namespace is full: only commands that make room are run");
       }
       if (!Object.hasOwn(COMMANDS, command)) throw new HoldfastError("unsupported", `no such command: ${command}`);

@@ -173,6 +173,10 @@ export function tooManyOperations(): HoldfastError {
   });
 }
 
+/** Whether it may make the store larger. */
+export const hasPuts = ({ then, else: otherwise }: TxnInput): boolean =>
+  [...then, ...otherwise].some((one) => one.type === "put" || (one.type === "txn" && hasPuts(one)));
+
 interface Writes {
   /** As binary strings. */
   puts: Set<string>;

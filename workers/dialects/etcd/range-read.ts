@@ -84,7 +84,10 @@ export interface RangeFound {
   revision: number;
 }
 
-/** Codes: `compacted`, `future_revision`. */
+/** Of one answer: a Worker has 128 MB, and an answer is there as records and as its text. */
+const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
+
+/** Codes: `compacted`, `future_revision`; 8 when it is more than one answer may be. */
 export async function readRange(client: NamespaceClient, { input, countOnly }: RangeRead): Promise<RangeFound> {
   const { key, to, revision: at } = input;
   if (countOnly && to !== undefined) {
@@ -94,17 +97,26 @@ export async function readRange(client: NamespaceClient, { input, countOnly }: R
   const { value: first, revision } = await client.query("kv.range", input);
   const { records, count = 0 } = first;
   let { rest } = first;
+  let bytes = sizeOf(records);
   for (; rest !== null && (input.orderBy !== undefined || records.length < (input.limit ?? Infinity));) {
     const part = { ...input, key: rest.from, to: rest.to, revision: first.revision, count: false };
     // In key order what is left is enough; else any part may have the ones that come first.
     if (input.orderBy === undefined && input.limit !== undefined) part.limit = input.limit - records.length;
     const { value } = await client.query("kv.range", part);
+    bytes += sizeOf(value.records);
+    if (bytes > ANSWER_BYTES_MAX) throw refused(GRPC.resourceExhausted, "the range is too large for one answer");
     records.push(...value.records);
     rest = value.rest;
     if (input.orderBy !== undefined) records.sort(orderOf(input.orderBy, input.reverse ?? false));
   }
   return { records, count, revision };
 }
+
+const sizeOf = (records: readonly StoredRecord[]): number =>
+  records.reduce((sum, { key, value }) => sum + key.length + value.length + RECORD_BYTES, 0);
+
+/** What a record takes besides key and value. */
+const RECORD_BYTES = 128;
 
 export interface RangePart {
   answer: RangeAnswer;

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
-import type { IncomingMessage } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Edge, TOKEN } from "../../../edge.ts";
 import { ask, b64, told } from "./gateway.ts";
@@ -40,12 +39,21 @@ describe("paths and verbs", () => {
 /** A request whose body stays open, and the chunks of its answer as they come over the wire. */
 class OpenRequest implements AsyncDisposable {
   readonly #request;
-  readonly #response: Promise<IncomingMessage>;
+  readonly #chunks: (string | null)[] = [];
+  #wake = (): void => {};
 
   constructor(path: string) {
     const headers = { authorization: TOKEN, "transfer-encoding": "chunked" };
-    this.#request = httpRequest(edge.address + path, { method: "POST", headers });
-    this.#response = once(this.#request, "response").then(([response]) => response as IncomingMessage);
+    this.#request = httpRequest(edge.address + path, { method: "POST", headers }, (response) => {
+      // Each chunk by itself: who reads from the stream gets those that wait as one.
+      response.on("data", (chunk: Buffer) => this.#add(chunk.toString()));
+      response.on("end", () => this.#add(null));
+    });
+  }
+
+  #add(chunk: string | null): void {
+    this.#chunks.push(chunk);
+    this.#wake();
   }
 
   send(text: string): void {
@@ -56,14 +64,10 @@ class OpenRequest implements AsyncDisposable {
     this.#request.end();
   }
 
+  /** Null at the end. */
   async next(): Promise<string | null> {
-    const response = await this.#response;
-    for (;;) {
-      const chunk = response.read() as Buffer | null;
-      if (chunk) return chunk.toString();
-      if (response.readableEnded) return null;
-      await Promise.race([once(response, "readable"), once(response, "end")]);
-    }
+    while (this.#chunks.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    return this.#chunks.shift()!;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -179,6 +183,14 @@ describe("beside the gateway", () => {
     expect((await edge.ask("/readyz/non_learner", { token: null })).status).toBe(200);
     expect((await edge.ask("/readyz/none", { token: null })).status).toBe(404);
     expect((await edge.ask("/health/live", { token: null })).text).toBe("ok\n");
+  });
+
+  test("metrics, for whoever is somebody", async () => {
+    const { text, headers } = await edge.ask("/metrics");
+    expect(headers.get("content-type")).toContain("version=0.0.4");
+    expect(text).toMatch(/^etcd_server_has_leader 1$/m);
+    expect(text).toMatch(/^etcd_mvcc_db_total_size_in_bytes [1-9]\d+$/m);
+    expect((await edge.ask("/metrics", { token: null })).json.message).toBe("etcdserver: user name is empty");
   });
 
   test("the one member has the address by which it was asked", async () => {
