@@ -39,6 +39,12 @@ const HEADER_PAIRS_MAX = 256;
 const STREAM_WINDOW_BYTES = 256 * 1024;
 /** Per connection, for all that waits to be sent and to be read. */
 const SESSION_MEGABYTES_MAX = 64;
+/**
+ * Calls that a client may call off: at once, and a second. Watches and calls past their deadline are, so it is more than
+ * Node's own 33; one that does nothing else is cut off.
+ */
+const RESETS_AT_ONCE = 5000;
+const RESETS_PER_SECOND = 500;
 const SILENT_BEFORE_PROBE_MS = 60_000;
 
 /** Rejects when the port cannot be had. */
@@ -85,6 +91,8 @@ function createSessions(tunnel: Tunnel): http2.Http2Server {
       enablePush: false,
     },
     maxHeaderListPairs: HEADER_PAIRS_MAX,
+    streamResetBurst: RESETS_AT_ONCE,
+    streamResetRate: RESETS_PER_SECOND,
     maxSessionMemory: SESSION_MEGABYTES_MAX,
     maxSendHeaderBlockLength: 2 * HEADER_BYTES_MAX,
   });
