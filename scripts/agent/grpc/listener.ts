@@ -43,8 +43,8 @@ const SESSION_MEGABYTES_MAX = 64;
  * Calls that a client may call off: at once, and a second. Watches and calls past their deadline are, so it is more than
  * Node's own 33; one that does nothing else is cut off.
  */
-const RESETS_AT_ONCE = 5000;
-const RESETS_PER_SECOND = 500;
+const RESETS_AT_ONCE = 2000;
+const RESETS_PER_SECOND = 100;
 const SILENT_BEFORE_PROBE_MS = 60_000;
 
 /** Rejects when the port cannot be had. */

@@ -145,7 +145,7 @@ describe("connections", () => {
     using other = new RawClient(server.port);
     const closed = new Promise((resolve) => other.session.once("close", resolve));
     const flood = setInterval(() => {
-      for (let i = 0; i < 200 && !other.session.destroyed; i++) {
+      for (let i = 0; i < 1000 && !other.session.destroyed; i++) {
         const stream = other.open("/test.Echo/wait");
         stream.on("error", () => {});
         stream.close(http2.constants.NGHTTP2_CANCEL);
