@@ -9,7 +9,7 @@ import { violationsText, type Violation } from "./history.ts";
 import { counter } from "./models/counter.ts";
 import { election, withTermEnds } from "./models/election.ts";
 import { ALL_READERS, locksOf, mutex, readWriteLock, withLapses } from "./models/lock.ts";
-import { queueOf, withTimeouts } from "./models/queue.ts";
+import { byGroup, queueOf, withTimeouts } from "./models/queue.ts";
 import { register } from "./models/register.ts";
 import { Random } from "./random.ts";
 import { type ElectionFault, electionsHistory } from "./reference/elections.ts";
@@ -155,6 +155,19 @@ const suites = {
         ),
       ),
     ["delivers what is hidden", "swaps two of a group", "loses a message"],
+  ),
+  "groups of a queue": suite<QueueFault>(
+    (random, fault) => {
+      const calls = byGroup(queueHistory(random, fault, { isBlocking: true }));
+      return found(search(queueOf({ isBlocking: true }), withTimeouts(calls)));
+    },
+    [
+      "delivers what is hidden",
+      "delivers what was acknowledged",
+      "accepts a stale receipt",
+      "acknowledges twice",
+      "swaps two of a group",
+    ],
   ),
   deliveries: suite<QueueFault>(
     (random, fault) =>

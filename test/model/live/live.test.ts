@@ -8,23 +8,24 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Edge } from "../../edge.ts";
 import { type AnyCall, historyText, violationsText } from "../history.ts";
 import { Random } from "../random.ts";
-import { checkWatch, type WatchRecord } from "../watch.ts";
-import { checkWitnesses, Log, type LogEvent } from "../witness.ts";
 import { checkDeliveries } from "../deliveries.ts";
 import { checkFencing } from "../fencing.ts";
 import { counter } from "../models/counter.ts";
 import { election, withTermEnds } from "../models/election.ts";
 import { locksOf, withLapses } from "../models/lock.ts";
+import { byGroup, queueOf, withTimeouts } from "../models/queue.ts";
 import { type Verdict, search } from "../search.ts";
+import { checkWatch, type WatchRecord } from "../watch.ts";
+import { checkWitnesses, Log, type LogEvent } from "../witness.ts";
 import { CounterWorkload } from "./counters.ts";
 import { ELECTIONS, ElectionWorkload } from "./elections.ts";
 import { EtcdGateway } from "./etcd-gateway.ts";
 import { EtcdGrpc } from "./etcd-grpc.ts";
 import { EtcdKeyWorkload } from "./etcd-keys.ts";
+import { KeyWorkload } from "./keys.ts";
 import { LOCK_NAMES, LockWorkload } from "./locks.ts";
 import { type Observed, Observer } from "./observer.ts";
 import { QueueWorkload } from "./queues.ts";
-import { KeyWorkload } from "./keys.ts";
 import { Ordeal, planFromEnvironment } from "./ordeal.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -105,12 +106,14 @@ test.each([0, 1, 2])("W1 to W9: watcher %i was told everything once and in order
   expect(watch.connections.length).toBeGreaterThan(plan.kills);
 });
 
-test.each(LOCK_NAMES)("M1, M2, M5, M7: the %s has holders within its bounds, with tokens that rise", (name) => {
+test.each(LOCK_NAMES)("M1, M2, M4, M5, M7: the %s has holders within its bounds, with tokens that rise", (name) => {
   const calls = locks.historyOf(name);
   const permits = LockWorkload.permitsOf(name);
   expect(violationsText(checkFencing(calls, permits))).toBe("");
   expectLinearizable(search(locksOf(permits), withLapses(calls), LIMITS), calls);
 });
+
+test("locks have met with faults", () => expectFaults(locks));
 
 test("E1 to E4: elections have one leader, who alone proclaims", () => {
   const calls = elections.history;
@@ -140,6 +143,7 @@ test("Q1 to Q4, Q6: nothing sent is lost, nothing comes after its acknowledgemen
   const calls = queues.history;
   const { violations, ...report } = checkDeliveries(calls, { isBlocking: true });
   expect(violationsText(violations)).toBe("");
+  expectLinearizable(search(queueOf({ isBlocking: true }), withTimeouts(byGroup(calls)), LIMITS), calls);
   console.info(`queue: ${JSON.stringify(report)}`);
   expectFaults(queues);
 });

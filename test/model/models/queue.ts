@@ -10,7 +10,8 @@ import type { Model } from "../search.ts";
 import { lapseCall } from "./lock.ts";
 
 export type QueueInput =
-  | { kind: "send"; topic: string; message: string; group: string }
+  /** `rank`: its place among the group's messages by their first deliveries, where that is known to be the order of sending. */
+  | { kind: "send"; topic: string; message: string; group: string; rank?: number }
   /** At most one message. */
   | { kind: "receive"; topic: string; name: string; visibilityMs: number }
   | { kind: "ack"; topic: string; receipt: string }
@@ -28,6 +29,7 @@ export type QueueOutput =
 interface Message {
   message: string;
   group: string;
+  rank: number;
   /** The receive that has it, and the receipt it was given (null where the answer was lost); null = ready. */
   hidden: { by: string; receipt: string | null } | null;
 }
@@ -50,8 +52,11 @@ export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[],
         .join(),
     step(state, input, output) {
       switch (input.kind) {
-        case "send":
-          return [[...state, { message: input.message, group: input.group, hidden: null }]];
+        case "send": {
+          const { message, group, rank = 0 } = input;
+          const isOutOfTurn = state.some((other) => other.group === group && other.rank > rank);
+          return isOutOfTurn ? [] : [[...state, { message, group, rank, hidden: null }]];
+        }
         case "receive":
           return receive(state, input.name, output, isBlocking);
         case "ack":
@@ -110,6 +115,52 @@ const shownAgain = (state: readonly Message[], at: number): readonly Message[] =
 
 const agrees = (output: QueueOutput | null, done: boolean): boolean =>
   output === null || ("done" in output && output.done === done);
+
+/**
+ * The history of each group, if groups block, as that of a topic of its own: they touch each other only where somebody is told
+ * that there is nothing, which is left out. What was received and never seen may have been of any group.
+ */
+export function byGroup(calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] {
+  const groupOf = new Map(
+    calls.flatMap(({ input }) => (input.kind === "send" ? [[input.message, `${input.topic} ${input.group}`]] : [])),
+  );
+  const groups = new Set(groupOf.values());
+  const groupOfReceipt = new Map<string, string>();
+  // Nothing of a group overtakes: as they are first delivered, so they were sent. Knowing that spares guessing it.
+  const ranks = new Map<string, number>();
+  for (const { output } of calls.toSorted((a, b) => a.returnedAt - b.returnedAt)) {
+    if (!output || !("delivery" in output) || !output.delivery) continue;
+    const { message, receipt } = output.delivery;
+    const group = groupOf.get(message);
+    if (group !== undefined) groupOfReceipt.set(receipt, group);
+    if (!ranks.has(message)) ranks.set(message, ranks.size);
+  }
+  return calls.flatMap((call) => {
+    const { input, output } = call;
+    const inGroups = (found: Iterable<string>) =>
+      [...found].map((topic) => ({ ...call, input: { ...input, topic } satisfies QueueInput }));
+    switch (input.kind) {
+      case "send": {
+        const { message } = input;
+        const ranked = { ...input, topic: groupOf.get(message)!, rank: ranks.get(message) ?? Infinity };
+        return [{ ...call, input: ranked }];
+      }
+      case "receive": {
+        if (output === null) return inGroups(groups);
+        const group = "delivery" in output && output.delivery && groupOf.get(output.delivery.message);
+        return group ? inGroups([group]) : [];
+      }
+      case "ack":
+      case "nack":
+      case "extend": {
+        const group = groupOfReceipt.get(input.receipt);
+        return group === undefined ? [] : inGroups([group]);
+      }
+      case "lapse":
+        return inGroups(groups);
+    }
+  });
+}
 
 /** A delivery is hidden at least as long as was acknowledged; one that nobody saw may end at any time. */
 export function withTimeouts(calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] {
