@@ -105,6 +105,8 @@ export interface ChangesInput {
   previous?: boolean | undefined;
   /** Answer keys only. */
   keysOnly?: boolean | undefined;
+  /** For who goes on where a batch ended: what there still is of compacted history is answered too. */
+  resumes?: boolean | undefined;
 }
 
 export interface Changes {
@@ -199,10 +201,11 @@ export class Core {
 
   /** Events after a revision. Codes: `compacted`, `future_revision`. */
   changes(input: ChangesInput): Changes {
-    const { since, ranges, limit = EVENTS_MAX, bytesMax = EVENT_BYTES_MAX, previous = false, keysOnly = false } = input;
+    const { since, ranges, limit = EVENTS_MAX, bytesMax = EVENT_BYTES_MAX } = input;
+    const { previous = false, keysOnly = false, resumes = false } = input;
     if (!Number.isInteger(limit) || limit < 1 || limit > EVENTS_MAX)
       throw invalid("limit", `must be from 1 to ${EVENTS_MAX}`);
-    const batch = this.store.eventsSince(since, ranges, limit, bytesMax);
+    const batch = this.store.eventsSince(since, ranges, { limit, bytesMax, resumes });
     if (previous && !keysOnly) return batch;
     const events = batch.events.map((event): StoreEvent => {
       const before = previous ? event.before : null;
@@ -507,7 +510,7 @@ export class Core {
           if (name !== null) this.#unsettled.add(name);
         }
       }
-      this.feed.notify(commit.changes);
+      this.feed.notify(commit.changes, commit.revision);
     }
     return value;
   }

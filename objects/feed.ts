@@ -11,8 +11,11 @@ import type { WatchRange } from "./store/store.ts";
 
 interface Waiter {
   ranges: WatchRange[];
-  wake: () => void;
+  wake: Wake;
 }
+
+/** The commit that touched a range: nothing in them has changed since the waiting began and before it. Null: another past. */
+export type Wake = (revision: number | null) => void;
 
 export class Feed {
   /** Waiters for single keys, by space and then by key: where nobody waits, no key is looked at. */
@@ -26,14 +29,14 @@ export class Feed {
   }
 
   /** `wake` is called at the next commit that touches a range, once; the answer takes the waiter out. */
-  wait(ranges: WatchRange[], wake: () => void): () => void {
+  wait(ranges: WatchRange[], wake: Wake): () => void {
     const waiter = { ranges, wake };
     this.#size++;
     for (const range of ranges) this.#add(waiter, range);
     return () => this.#remove(waiter);
   }
 
-  notify(changes: readonly Change[]): void {
+  notify(changes: readonly Change[], revision: number): void {
     const woken = new Set<Waiter>();
     for (const { space, key } of changes) {
       for (const waiter of this.#byKey.get(space)?.get(toBinaryString(key)) ?? []) woken.add(waiter);
@@ -45,7 +48,7 @@ export class Feed {
     }
     for (const waiter of woken) {
       this.#remove(waiter);
-      waiter.wake();
+      waiter.wake(revision);
     }
   }
 
@@ -56,7 +59,7 @@ export class Feed {
       for (const list of lists.values()) for (const waiter of list) all.add(waiter);
     for (const waiter of all) {
       this.#remove(waiter);
-      waiter.wake();
+      waiter.wake(null);
     }
   }
 

@@ -264,19 +264,26 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     }
   }
 
-  /** Events after a revision; with `waitMs`, waits so long for the first. No event: the revision says how far was looked. */
-  async changes(input: ChangesInput, waitMs = 0): Promise<Outcome<Changes>> {
+  /**
+   * Events after a revision; with `waitMs`, waits so long for the first. No event: the revision says how far was looked. Who
+   * gave a name for its place gets an answer at once when that is given up.
+   */
+  async changes(input: ChangesInput, waitMs = 0, place?: string): Promise<Outcome<Changes>> {
     const until = this.#now() + Math.min(waitMs, WAIT_MAX_MS);
-    let since = input.since;
-    for (;;) {
-      const outcome = this.#answer(() => this.#core.changes({ ...input, since }));
+    let { since, resumes } = input;
+    for (let isLeft = false; ;) {
+      const outcome = this.#answer(() => this.#core.changes({ ...input, since, resumes }));
       if (!outcome.ok || outcome.value.events.length > 0) return outcome;
       since = outcome.value.revision;
       if (since < this.#core.revision) continue;
       const remainingMs = until - this.#now();
-      if (remainingMs <= 0) return outcome;
+      if (isLeft || remainingMs <= 0) return outcome;
       if (this.#core.feed.size >= WAITERS_MAX) return this.#overloaded();
-      await this.#nextChange(input.ranges, remainingMs);
+      const change = await this.#nextChange(input.ranges, remainingMs, place);
+      isLeft = change.isLeft;
+      // What happened elsewhere meanwhile may have been compacted.
+      since = Math.max(since, change.through);
+      resumes = true;
     }
   }
 
@@ -453,16 +460,18 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     this.#afterTurn();
   }
 
-  #nextChange(ranges: WatchRange[], waitMs: number): Promise<void> {
+  /** Until a change, until time is up, or until the place is given up; in the ranges nothing has changed up to `through`. */
+  #nextChange(ranges: WatchRange[], waitMs: number, place?: string): Promise<{ through: number; isLeft: boolean }> {
     return new Promise((resolve) => {
-      const leave = this.#core.feed.wait(ranges, () => {
-        callOff();
-        resolve();
-      });
-      const callOff = this.#timeouts.add(Date.now(), waitMs, () => {
+      const end = (through: number, isLeft = false): void => {
         leave();
-        resolve();
-      });
+        callOff();
+        if (place !== undefined) this.#places.delete(place);
+        resolve({ through, isLeft });
+      };
+      const leave = this.#core.feed.wait(ranges, (revision) => end(revision === null ? 0 : revision - 1));
+      const callOff = this.#timeouts.add(Date.now(), waitMs, () => end(this.#core.revision));
+      if (place !== undefined) this.#places.set(place, () => end(this.#core.revision, true));
     });
   }
 
@@ -610,7 +619,12 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   }
 
   #overloaded(): Outcome<never> {
-    const error = new HoldfastError("unavailable", "the namespace is overloaded", { reason: "overload" }, 1000).toValue();
+    const error = new HoldfastError(
+      "unavailable",
+      "the namespace is overloaded",
+      { reason: "overload" },
+      1000,
+    ).toValue();
     return { ok: false, error, revision: this.#core.revision };
   }
 

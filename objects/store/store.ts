@@ -41,6 +41,12 @@ export interface WatchRange extends KeyRange {
   space: Space;
 }
 
+export interface EventsOptions {
+  limit?: number | undefined;
+  bytesMax?: number | undefined;
+  resumes?: boolean | undefined;
+}
+
 export interface EventBatch {
   events: StoreEvent[];
   /** All matching events up to and including this revision are in this batch or were before it. */
@@ -196,14 +202,21 @@ export class Store implements Reader {
 
   /**
    * The events after `since` in any of the ranges, in order, never splitting a revision. May stop early (at `limit`
-   * events, or after a long scan): go on from the batch's revision. Codes: `compacted`, `future_revision`.
+   * events, or after a long scan): go on from the batch's revision. Who `resumes` gets what is still known of compacted
+   * history: what memory has, and the compacted revision itself. Codes: `compacted`, `future_revision`.
    */
-  eventsSince(since: number, ranges: WatchRange[], limit = 1000, bytesMax = Infinity): EventBatch {
+  eventsSince(
+    since: number,
+    ranges: WatchRange[],
+    { limit = 1000, bytesMax = Infinity, resumes = false }: EventsOptions = {},
+  ): EventBatch {
     assertRevision("since", since);
-    if (since < this.#compacted) throw this.#compactedError(since);
     if (since > this.#revision) throw this.#futureError(since);
     const oldest = this.#recent[0]?.commit.revision;
-    if (oldest !== undefined && since >= oldest - 1) return this.#recentEvents(since, ranges, limit, bytesMax);
+    const isRecent = oldest !== undefined && since >= oldest - 1;
+    const isKnown = resumes && (isRecent || since === this.#compacted - 1);
+    if (since < this.#compacted && !isKnown) throw this.#compactedError(since);
+    if (isRecent) return this.#recentEvents(since, ranges, limit, bytesMax);
     const isKept = since === this.#revision || ranges.every(({ space }) => since >= this.#backend.historyBegins(space));
     if (!isKept) throw this.#compactedError(since, (oldest ?? this.#revision + 1) - 1);
     return this.#loggedEvents(since, ranges, limit, bytesMax);

@@ -59,6 +59,12 @@ export interface CommandOptions {
   failpoint?: Failpoint | undefined;
 }
 
+/** A call that waits, and how to end that. */
+export interface Following {
+  answer: Promise<Answer<Changes>>;
+  leave: () => void;
+}
+
 const ATTEMPTS = 3;
 const PAUSE_MS = 50;
 
@@ -118,6 +124,25 @@ export class NamespaceClient {
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
   changes(input: ChangesInput, waitMs = 0): Promise<Answer<Changes>> {
     return this.#call(() => this.#stub().changes(input, waitMs) as Promise<Outcome<Changes>>, true);
+  }
+
+  /** As `changes`, until it is called off: then it answers at once what there is by then. */
+  follow(input: ChangesInput, waitMs: number): Following {
+    const place = crypto.randomUUID();
+    let isLeft = false;
+    let stub: DurableObjectStub<Namespace>;
+    const act = (): Promise<Outcome<Changes>> => {
+      stub = this.#stub();
+      return stub.changes(input, isLeft ? 0 : waitMs, place) as Promise<Outcome<Changes>>;
+    };
+    const answer = this.#call(act, true);
+    const leave = (): void => {
+      if (isLeft) return;
+      isLeft = true;
+      // By the same stub, so that it comes after the call.
+      waitUntil(stub.leave(place).catch(() => {}));
+    };
+    return { answer, leave };
   }
 
   /** A query with the index of what it read; waits for a larger one when `since` is given (up to `waitMs`, not admitted). */

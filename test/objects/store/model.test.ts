@@ -165,7 +165,7 @@ function compareWatches(store: Store, model: Model, ranges: WatchRange[], limit:
   for (let since = model.compacted; since <= model.revision; since++) {
     const seen: { revision: number; text: string }[] = [];
     for (let at = since; at < model.revision;) {
-      const batch = store.eventsSince(at, ranges, limit, 4 * limit);
+      const batch = store.eventsSince(at, ranges, { limit, bytesMax: 4 * limit });
       expect(batch.revision).toBeGreaterThan(at);
       for (const event of batch.events) {
         expect(event.revision).toBeGreaterThan(at);
@@ -298,7 +298,7 @@ function restoreInto(database: MemoryDatabase, source: Store, model: Model, revi
   for (const space of SPACES) {
     expect(plain(target.store.range(space, everything))).toEqual(plain(model.at(revision, space, everything)));
   }
-  expect(() => target.store.eventsSince(1, [{ space: "kv", ...everything }], 1)).toThrow("compacted");
+  expect(() => target.store.eventsSince(1, [{ space: "kv", ...everything }])).toThrow("compacted");
   const next = target.store.run({ command: "next" }, context(), (txn) =>
     txn.put("kv", fromBinaryString("n"), new Uint8Array()),
   );
