@@ -1,5 +1,4 @@
 /** The agent's listeners inside `serve`. Only those whose dialect is built are started; the other ports stay untouched. */
-import { startDnsListener } from "../agent/dns.ts";
 import type { AgentListener } from "./options.ts";
 import { freePort, type Transport } from "./ports.ts";
 
@@ -16,18 +15,17 @@ export interface RunningListener {
   close(): Promise<void>;
 }
 
+type Start = (target: AgentTarget & { port: number }) => Promise<{ port: number; close(): Promise<void> }>;
+
 interface ListenerKind {
   transports: readonly Transport[];
-  start(target: AgentTarget & { port: number }): Promise<{ port: number; close(): Promise<void> }>;
+  /** Its code, read when it is needed. */
+  load(): Promise<Start>;
 }
 
 const LISTENERS: Partial<Record<AgentListener, ListenerKind>> = {
-  dns: { transports: ["tcp", "udp"], start: startDnsListener },
-  etcd: {
-    transports: ["tcp"],
-    // HTTP/2 takes Node a moment to load, and nobody needs it where the port is off.
-    start: async (target) => (await import("../agent/grpc/listener.ts")).startGrpcListener(target),
-  },
+  dns: { transports: ["tcp", "udp"], load: async () => (await import("../agent/dns.ts")).startDnsListener },
+  etcd: { transports: ["tcp"], load: async () => (await import("../agent/grpc/listener.ts")).startGrpcListener },
 };
 
 type Ports = Readonly<Record<AgentListener, number>>;
@@ -37,12 +35,19 @@ export async function checkAgentPorts(host: string, ports: Ports): Promise<void>
   for (const [name, kind] of enabled(ports)) await freePort(host, ports[name], kind.transports);
 }
 
+/** Reads the code of the listeners, for when they are to be started: it takes longer than starting them. */
+export function loadAgent(ports: Ports): void {
+  // What is wrong with it is told when it is started.
+  for (const [, kind] of enabled(ports)) kind.load().catch(() => {});
+}
+
 /** All or none: when one cannot start, those before it are closed again. */
 export async function startAgent(target: AgentTarget, ports: Ports): Promise<RunningListener[]> {
   const running: RunningListener[] = [];
   try {
     for (const [name, kind] of enabled(ports)) {
-      running.push({ name, ...(await kind.start({ ...target, port: ports[name] })) });
+      const start = await kind.load();
+      running.push({ name, ...(await start({ ...target, port: ports[name] })) });
     }
     return running;
   } catch (error) {

@@ -8,7 +8,7 @@ import { errorLine } from "../cli/output.ts";
 import { onStop } from "../cli/stop.ts";
 import { parseEgressPolicy } from "../../objects/egress.ts";
 import { AgentChecks } from "../agent/checks/checks.ts";
-import { checkAgentPorts, startAgent, type RunningListener } from "./agent.ts";
+import { checkAgentPorts, loadAgent, startAgent, type RunningListener } from "./agent.ts";
 import { checkedToken, DataFolder } from "./data-folder.ts";
 import type { ServeOptions } from "./options.ts";
 import { addressOf, freePort, isLoopback, originOf } from "./ports.ts";
@@ -45,7 +45,7 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
     const token = tokenOf(options, folder);
     // Miniflare takes a third of a second to load; the bundler works meanwhile in its own process.
     const [{ startRuntime }, script] = await Promise.all([import("./runtime.ts"), bundle(options, checkout)]);
-    runtime = await startRuntime({
+    const starting = startRuntime({
       host,
       port,
       script,
@@ -58,6 +58,8 @@ export async function serve(options: ServeOptions, checkout: string): Promise<Ex
         stop.abort(EXIT.error);
       },
     });
+    loadAgent(options.agentPorts);
+    runtime = await starting;
     listeners = await startAgent({ host, edge, token }, options.agentPorts);
     if (options.agentChecks) {
       const { node, agentChecks } = options;
