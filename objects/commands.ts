@@ -53,11 +53,13 @@ import type { LookupInput } from "./lookups/lookups.ts";
 import { deleteLookup, findLookup, listLookups, putLookup, resolveLookup } from "./lookups/lookups.ts";
 import type { Caller, HealthStatus } from "./model.ts";
 import * as authMethods from "./policy/auth-methods.ts";
+import * as logins from "./policy/logins.ts";
 import * as policies from "./policy/policies.ts";
 import { resolvePrincipal } from "./policy/principal.ts";
 import type { PageInput } from "./policy/records.ts";
 import * as roles from "./policy/roles.ts";
 import * as tokens from "./policy/tokens.ts";
+import * as users from "./policy/users.ts";
 import type { ReceiveInput } from "./queues/receive.ts";
 import { receive } from "./queues/receive.ts";
 import type { SendInput } from "./queues/send.ts";
@@ -169,6 +171,21 @@ export const COMMANDS = {
   "role.put": (txn: Txn, context: Context, input: roles.RoleInput) => roles.putRole(txn, context, input),
   "role.delete": (txn: Txn, context: Context, input: { id: string; cas?: number | undefined }) =>
     roles.deleteRole(txn, context, input),
+  "role.grant": (txn: Txn, context: Context, input: roles.RoleGrant) => roles.grantToRole(txn, context, input),
+  "role.revoke": (txn: Txn, context: Context, input: { name: string; place: roles.Place }) =>
+    roles.revokeFromRole(txn, context, input),
+  "user.create": (txn: Txn, context: Context, input: users.UserInput) => users.createUser(txn, context, input),
+  "user.setPassword": (txn: Txn, context: Context, input: { name: string; password: string | null }) =>
+    users.setPassword(txn, context, input),
+  "user.delete": (txn: Txn, context: Context, input: { name: string }) => users.deleteUser(txn, context, input),
+  "user.grant": (txn: Txn, context: Context, input: users.UserGrant) => users.grantToUser(txn, context, input),
+  "user.revoke": (txn: Txn, context: Context, input: users.UserGrant) => users.revokeFromUser(txn, context, input),
+  "login.turnOn": (txn: Txn, context: Context, input: { administrator: string }) =>
+    logins.turnLoginsOn(txn, context, input),
+  "login.turnOff": (txn: Txn, _context: Context, _input: Record<never, never>) => logins.turnLoginsOff(txn),
+  "login.begin": (txn: Txn, context: Context, input: logins.LoginInput) => logins.logIn(txn, context, input),
+  "login.prolong": (txn: Txn, context: Context, input: { accessor: string; lifeMs: number }) =>
+    logins.prolongLogin(txn, context, input),
   "token.bootstrap": (
     txn: Txn,
     context: Context,
@@ -227,6 +244,10 @@ const SHRINKING: ReadonlySet<CommandName> = new Set([
   "settings.update",
   "policy.delete",
   "role.delete",
+  "role.revoke",
+  "user.delete",
+  "user.revoke",
+  "login.turnOff",
   "token.delete",
   "authMethod.delete",
   "bindingRule.delete",
@@ -240,14 +261,14 @@ const SHRINKING: ReadonlySet<CommandName> = new Set([
   "queue.delete",
 ]);
 
+/** Whether it runs even when the store is full. */
+export const makesRoom = ({ command, input }: Pick<Call, "command" | "input">): boolean =>
+  SHRINKING.has(command) || (command === "kv.txn" && !hasPuts(input as TxnInput));
+
 /** What a query reads from. */
 export interface QueryContext {
   store: Store;
   deadlines: Deadlines;
-  "role.revoke",
-  "user.delete",
-  "user.revoke",
-  "login.turnOff",
   selfPreservation: boolean;
   now: number;
 }
@@ -261,10 +282,6 @@ const rangesAt =
   (store: Store, revision: number) =>
   (space: Space, range: KeyRange, options: RangeOptions): StoredRecord[] =>
     store.rangeAt(space, range, revision, options);
-/** Whether it runs even when the store is full. */
-export const makesRoom = ({ command, input }: Pick<Call, "command" | "input">): boolean =>
-  SHRINKING.has(command) || (command === "kv.txn" && !hasPuts(input as TxnInput));
-
 
 const keysAt = (store: Store, revision: number): RangeSource => ({
   range: (range, options) => store.rangeAt(KV, range, revision, options),
@@ -359,6 +376,10 @@ export const QUERIES = {
   "role.get": ({ store }: QueryContext, input: { id: string } | { name: string }) => roles.describeRole(store, input),
   "role.list": ({ store }: QueryContext, input: PageInput & { policy?: string | undefined }) =>
     roles.listRoles(store, input),
+  "user.get": ({ store }: QueryContext, input: { name: string }) => users.describeUser(store, input),
+  "user.list": ({ store }: QueryContext, input: PageInput) => users.listUsers(store, input),
+  "user.credentials": ({ store }: QueryContext, input: { name: string }) => users.credentialsOf(store, input),
+  "login.state": ({ store }: QueryContext, _input: Record<never, never>) => logins.describeLogins(store),
   "token.get": ({ store, now }: QueryContext, input: { accessor: string } | { secretHash: string }) =>
     tokens.describeToken(store, input, now),
   "token.list": ({ store, now }: QueryContext, input: PageInput & tokens.TokenFilter) =>

@@ -6,7 +6,7 @@
 
 /** Who asks. Established at the edge, carried by every command, recorded in the audit log. */
 export interface Caller {
-  /** `root`, `token:<accessor>`, `anonymous`, or Holdfast itself (`holdfast:prober`). */
+  /** `root`, `token:<accessor>`, `user:<name>`, `anonymous`, or Holdfast itself (`holdfast:prober`). */
   principal: string;
   /** The peer's address as the platform tells it, or "" when unknown. Never taken from a client's header. */
   source: string;

@@ -7,6 +7,8 @@ import { roles } from "./roles.ts";
 import type { DefaultPolicy, Statement } from "./statements.ts";
 import type { Token } from "./tokens.ts";
 import { ANONYMOUS_ACCESSOR, findBySecret, findToken } from "./tokens.ts";
+import type { User } from "./users.ts";
+import { users } from "./users.ts";
 
 export interface Principal {
   accessor: string;
@@ -14,6 +16,8 @@ export interface Principal {
   /** Where alone it is valid; "" = in all datacenters. */
   datacenter: string;
   expiresAt: number | null;
+  /** Who has logged in; absent = the token is nobody's. */
+  user?: string;
   statements: Statement[];
 }
 
@@ -40,18 +44,23 @@ export function resolvePrincipal(
   const { default: defaultPolicy, keyList } = settingsOf(reader).policy;
   if (!token) return { principal: null, defaultPolicy, keyList };
   const { accessor, expiresAt, datacenter } = token;
-  const statements = statementsOf(reader, token);
+  const user = token.user && users.find(reader, token.user.id);
+  const statements = statementsOf(reader, token, ...(user ? [user] : []));
+  const isAnonymous = secretHash === null;
   return {
-    principal: { accessor, isAnonymous: secretHash === null, datacenter, expiresAt, statements },
+    principal: { accessor, isAnonymous, datacenter, expiresAt, ...(user && { user: user.name }), statements },
     defaultPolicy,
     keyList,
   };
 }
 
-function statementsOf(reader: Reader, token: Token): Statement[] {
-  const linked = token.roles.flatMap((id) => roles.find(reader, id) ?? []);
-  const policyIds = new Set([...token.policies, ...linked.flatMap(({ policies }) => policies)]);
-  const statements = [...token.statements, ...linked.flatMap((role) => role.statements)];
+type Grants = Pick<Token & User, "policies" | "roles" | "statements">;
+
+function statementsOf(reader: Reader, ...granting: Grants[]): Statement[] {
+  const roleIds = new Set(granting.flatMap((one) => one.roles));
+  const linked = [...roleIds].flatMap((id) => roles.find(reader, id) ?? []);
+  const policyIds = new Set([...granting, ...linked].flatMap(({ policies }) => policies));
+  const statements = [...granting, ...linked].flatMap((one) => one.statements);
   for (const id of policyIds) {
     // One by one: a spread into `push` would put all of them on the stack.
     for (const statement of findPolicy(reader, id)?.statements ?? []) statements.push(statement);

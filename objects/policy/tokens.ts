@@ -6,7 +6,7 @@
  * may write tokens, and only the edge can open it.
  *
  * A token given at a login belongs to the auth method as it was then: when that is deleted, also to be made again under
- * its name, the token is void.
+ * its name, the token is void. Likewise one of a user, when the user is deleted, gets another password, or logins are off.
  */
 import { HoldfastError, invalid } from "../errors.ts";
 import { assertWhole } from "../registry/limits.ts";
@@ -15,12 +15,14 @@ import { JsonSpace } from "../store/txn.ts";
 import { bindingRulesOf, findAuthMethod, methodSpace, ruleSpace } from "./auth-methods.ts";
 import type { Link, LinkInput } from "./grants.ts";
 import { linkReader, resolveLinks, resolvePolicyLinks } from "./grants.ts";
+import { loginStateOf } from "./login-state.ts";
 import { findPolicy, MANAGEMENT_ID } from "./policies.ts";
 import type { Extra, Page, PageInput, Stored } from "./records.ts";
 import { assertCas, assertDescription, assertExtra, assertId, freshId, pageOf, storedOf } from "./records.ts";
 import { roles } from "./roles.ts";
 import type { Statement } from "./statements.ts";
 import { assertStatements } from "./statements.ts";
+import { users } from "./users.ts";
 
 export interface Token {
   accessor: string;
@@ -35,6 +37,8 @@ export interface Token {
   datacenter: string;
   /** The auth method it was given by; null = it was written by an operator. */
   method: { name: string; createRevision: number } | null;
+  /** The user who has logged in; absent = it is nobody's. What the user may do, it may too. */
+  user?: TokenUser;
   createdAt: number;
   expiresAt: number | null;
   /** SHA-256 of the secret, hex. */
@@ -43,8 +47,15 @@ export interface Token {
   extra: Extra;
 }
 
+export interface TokenUser {
+  id: string;
+  /** It is void as soon as the user's, or the era of logins, is another one. */
+  credential: string;
+  era: string;
+}
+
 /** As it is read: links with names, no statements, no hash. */
-export type TokenView = Omit<Stored<Token>, "policies" | "roles" | "statements" | "secretHash" | "method"> & {
+export type TokenView = Omit<Stored<Token>, "policies" | "roles" | "statements" | "secretHash" | "method" | "user"> & {
   policies: Link[];
   roles: Link[];
   method: string | null;
@@ -110,7 +121,7 @@ const DELETE_MAX = 1000;
 const TIME_DIGITS = 16;
 
 /** Codes: `already_exists` (details.field: `accessor` or `secret`), `not_found` (a link), `invalid_argument`, `permission_denied`. */
-export function createToken(txn: Txn, context: Context, input: TokenInput): TokenView {
+export function createToken(txn: Txn, context: Context, input: TokenInput, user?: TokenUser): TokenView {
   const { accessor = freshId(context), secret, local = false, datacenter = "" } = input;
   const { expiresAt = null, method: methodName } = input;
   assertId("accessor", accessor);
@@ -135,6 +146,7 @@ export function createToken(txn: Txn, context: Context, input: TokenInput): Toke
     local,
     datacenter: local ? datacenter : "",
     method: method ? { name: method.name, createRevision: method.createRevision } : null,
+    ...(user && { user }),
     createdAt: context.now,
     expiresAt,
     secretHash: secret.hash,
@@ -163,7 +175,7 @@ export function cloneToken(
   { accessor, newAccessor, secret, description }: CloneInput,
 ): TokenView {
   const original = requireToken(txn, accessor, context.now);
-  if (original.method)
+  if (original.method || original.user)
     throw new HoldfastError("unsupported", "a token given at a login cannot be cloned", { accessor });
   const links = viewOf(txn)(original);
   return createToken(txn, context, {
@@ -178,6 +190,16 @@ export function cloneToken(
     expiresAt: original.expiresAt,
     extra: original.extra,
   });
+}
+
+/** One of a user. Codes: `not_found`. */
+export function prolongToken(txn: Txn, context: Context, accessor: string, expiresAt: number): void {
+  const before = requireToken(txn, accessor, context.now);
+  if (!before.user || before.expiresAt === null || before.expiresAt >= expiresAt) return;
+  const { createRevision: _create, modRevision: _mod, ...token } = before;
+  expirySpace.delete(txn, ...expiryKey(token));
+  tokenSpace.put(txn, [accessor], { ...token, expiresAt });
+  expirySpace.put(txn, expiryKey({ accessor, expiresAt }), {});
 }
 
 /** False when there was none. Codes: `unsupported` (the anonymous one). */
@@ -288,9 +310,15 @@ const ANONYMOUS: Stored<Token> = {
   modRevision: 1,
 };
 
-function isValid(reader: Reader, { expiresAt, method }: Token, now: number): boolean {
+function isValid(reader: Reader, { expiresAt, method, user }: Token, now: number): boolean {
   if (expiresAt !== null && expiresAt <= now) return false;
+  if (user && !isLoggedIn(reader, user)) return false;
   return method === null || findAuthMethod(reader, method.name)?.createRevision === method.createRevision;
+}
+
+function isLoggedIn(reader: Reader, { id, credential, era }: TokenUser): boolean {
+  const state = loginStateOf(reader);
+  return state.isOn && state.era === era && users.find(reader, id)?.credential === credential;
 }
 
 function requireToken(reader: Reader, accessor: string, now: number): Stored<Token> {
@@ -319,7 +347,7 @@ function grantsOf(txn: Txn, input: GrantsInput, lenient: boolean) {
 function viewOf(reader: Reader): (token: Stored<Token>) => TokenView {
   const policyLinks = linkReader((id) => findPolicy(reader, id));
   const roleLinks = linkReader((id) => roles.find(reader, id));
-  return ({ policies, roles: roleIds, statements: _statements, secretHash: _hash, method, ...token }) => ({
+  return ({ policies, roles: roleIds, statements: _statements, secretHash: _hash, method, user: _user, ...token }) => ({
     ...token,
     policies: policyLinks(policies),
     roles: roleLinks(roleIds),
@@ -345,7 +373,7 @@ function reap(txn: Txn, now: number): void {
   }
 }
 
-function expiryKey({ expiresAt, accessor }: Token): [string, string] {
+function expiryKey({ expiresAt, accessor }: Pick<Token, "expiresAt" | "accessor">): [string, string] {
   return [String(expiresAt).padStart(TIME_DIGITS, "0"), accessor];
 }
 
