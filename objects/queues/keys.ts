@@ -156,6 +156,3 @@ export function generationOf(key: Uint8Array): { topic: string; generation: numb
   const { number: generation, end } = orderedAt(from, nul + 1);
   return { topic: from.slice(0, nul), generation, rest: from.slice(end) };
 }
-
-/** The revision of the delivery that a key of `queue_flight` is about. */
-export const revisionOfFlight = (key: Uint8Array): number => orderedAt(generationOf(key).rest, 0).number;

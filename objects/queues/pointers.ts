@@ -20,7 +20,7 @@ export interface Waiting {
 
 type Pointer = [lane: Lane, attempts: number, sentAt: number];
 
-export function packPointer({ place, attempts, sentAt }: Waiting): Uint8Array {
+function packPointer({ place, attempts, sentAt }: Waiting): Uint8Array {
   return utf8(JSON.stringify([place.lane, attempts, sentAt] satisfies Pointer));
 }
 
