@@ -80,6 +80,7 @@ const LEASES_PER_CHECKPOINT_MS = 10;
 const COMPACT_EVERY_REVISIONS = 1000;
 const COMPACT_EVERY_MS = 600_000;
 const HEARTBEATS_MAX = 10_000;
+export const RENEWALS_MAX = 10_000;
 
 export interface Heartbeat extends InstanceName {
   /** One pushed check; absent = the instance's time to live and all its pushed checks. */

@@ -210,6 +210,14 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     });
   }
 
+  async renewLeases(ids: string[]): Promise<Outcome<{ ended: string[] }>> {
+    if (this.#isDue()) await this.#turn(false);
+    return this.#answer(() => {
+      this.#counts.renewals += ids.length;
+      return this.#core.renewLeases(ids, this.#now());
+    });
+  }
+
   async renewClaim(kind: ClaimKind, holding: Holding): Promise<Outcome<{ id: string; ttlMs: number }>> {
     if (this.#isDue()) await this.#turn(false);
     return this.#answer(() => {

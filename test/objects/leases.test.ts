@@ -141,6 +141,17 @@ describe("leases", () => {
     expect(codeOf(() => world.run("leases.revoke", { id }))).toBe("not_found");
   });
 
+  test("many are renewed together; those that have ended are named", () => {
+    const world = new World();
+    const [gone, kept] = [5_000, 10_000].map((ttlMs) => world.run("leases.grant", { ttlMs }).id) as [string, string];
+    world.now += 6_000;
+    expect(world.core.renewLeases([gone, kept, "1"], world.now)).toEqual({ ended: [gone, "1"] });
+    world.now += 6_000;
+    expect(world.core.renewLeases([kept], world.now)).toEqual({ ended: [] });
+    const tooMany = Array.from({ length: 10_001 }, () => kept);
+    expect(codeOf(() => world.core.renewLeases(tooMany, world.now))).toBe("invalid_argument");
+  });
+
   test.each([0, -1, Number.NaN, Infinity, 999, 9_000_000_000_001])(
     "L7: a time to live of %d ms is refused",
     (ttlMs) => {

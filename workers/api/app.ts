@@ -32,6 +32,7 @@ import { readValid } from "./route.ts";
 import { decodeParams, RouteTree } from "./routing.ts";
 import { serviceRoutes } from "./services.ts";
 import { snapshotRoutes } from "./snapshot.ts";
+import { streamRoutes } from "./stream/stream.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { txnRoutes } from "./txn.ts";
 import { watchRoutes } from "./watch.ts";
@@ -50,6 +51,7 @@ export const routes: Route[] = [
   ...barrierRoutes,
   ...counterRoutes,
   ...queueRoutes,
+  ...streamRoutes,
   ...operationRoutes,
   ...snapshotRoutes,
   ...policyRoutes,

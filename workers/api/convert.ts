@@ -108,6 +108,15 @@ export function recordOutput(record: StoredRecord, keysOnly = false) {
   };
 }
 
+/** Null: they are not UTF-8. */
+export function textIn(bytes: Uint8Array): string | null {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
 /** Bytes given as text or as base64; exactly one of them. */
 export function bytesOf(field: string, given: string | undefined, base64: string | undefined): Uint8Array {
   if ((given === undefined) === (base64 === undefined)) throw invalid(field, `give either ${field} or ${field}Base64`);

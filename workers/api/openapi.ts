@@ -3,6 +3,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Route } from "./route.ts";
 import { flag, whole, words } from "./route.ts";
 import * as schema from "./schemas.ts";
+import { clientFrame } from "./stream/frames.ts";
 
 export type OpenApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
@@ -44,6 +45,7 @@ function generate(routes: readonly Route[]): OpenApiDocument {
     content: { "application/problem+json": { schema: schema.problem } },
   };
 
+  registry.register("StreamClientFrame", clientFrame);
   for (const route of routes) {
     const names = [...`${BASE}${route.path}`.matchAll(/\{(\w+)\+?\}/g)].map((match) => match[1]!);
     const params = z.object(Object.fromEntries(names.map((name) => [name, z.string()])));

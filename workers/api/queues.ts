@@ -8,7 +8,7 @@ import type { TopicSettings, TopicStats } from "../../objects/queues/topics.ts";
 import { WAIT_MAX_MS } from "../../objects/waiting.ts";
 import type { Authorizer } from "../request/authorizer.ts";
 import type { Answer, CommandOptions, NamespaceClient } from "../request/namespace-client.ts";
-import { bytesOf, isoTime, milliseconds } from "./convert.ts";
+import { bytesOf, isoTime, milliseconds, textIn } from "./convert.ts";
 import { route, words } from "./route.ts";
 import { visiblePage } from "./visible.ts";
 
@@ -291,8 +291,6 @@ export async function receiveMessages(
   }
 }
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 export function deliveryOutput(message: Delivery) {
   const { id, receipt, payload, headers = {}, priority, group = null, attempts, sentAt, untilAt, origin } = message;
   return {
@@ -310,11 +308,8 @@ export function deliveryOutput(message: Delivery) {
 }
 
 function bodyOutput(payload: Uint8Array): { body: string } | { bodyBase64: string } {
-  try {
-    return { body: strict.decode(payload) };
-  } catch {
-    return { bodyBase64: toBase64(payload) };
-  }
+  const body = textIn(payload);
+  return body === null ? { bodyBase64: toBase64(payload) } : { body };
 }
 
 function statsOutput({ settings: set, ...counts }: TopicStats) {

@@ -35,6 +35,7 @@ import type { Session } from "../../objects/sessions/sessions.ts";
 import type { SnapshotCursor, SpacedRecord } from "../../objects/store/backend.ts";
 import { CALL_BYTES_MAX } from "../../objects/calls.ts";
 import { isLight } from "../../objects/weight.ts";
+import type { Line } from "./line.ts";
 import type { BatchedCall } from "../../objects/calls.ts";
 import { batcherOf } from "./batching.ts";
 import type { Carrier } from "./batching.ts";
@@ -76,8 +77,10 @@ export class NamespaceClient {
   /** Where a new object is made. */
   readonly #place: DurableObjectNamespaceGetDurableObjectOptions | undefined;
   readonly #gate: Gate;
+  readonly #line: Line | undefined;
 
-  constructor(env: Bindings, namespace: string, datacenter = datacenterOf(env)) {
+  /** `line`: what is asked waits there for its place instead of being refused. */
+  constructor(env: Bindings, namespace: string, datacenter = datacenterOf(env), line?: Line) {
     this.#env = env;
     this.namespace = namespace;
     this.datacenter = datacenter;
@@ -85,6 +88,7 @@ export class NamespaceClient {
     const locationHint = datacentersOf(env).hints.get(datacenter);
     this.#place = locationHint && { locationHint };
     this.#gate = gateOf(this.#name);
+    this.#line = line;
   }
 
   execute<N extends CommandName>(
@@ -111,6 +115,10 @@ export class NamespaceClient {
 
   renewLease(id: string): Promise<Answer<{ id: string; ttlMs: number }>> {
     return this.#admitted(() => this.#send({ method: "renewLease", args: [id] }), true);
+  }
+
+  renewLeases(ids: string[]): Promise<Answer<{ ended: string[] }>> {
+    return this.#admitted(() => this.#stub().renewLeases(ids), true);
   }
 
   renewClaim(kind: ClaimKind, holding: Holding): Promise<Answer<{ id: string; ttlMs: number }>> {
@@ -221,9 +229,12 @@ export class NamespaceClient {
   }
 
   async #admitted<T>(act: () => Promise<Outcome<T>>, isRepeatable: boolean): Promise<Answer<T>> {
-    const entered = this.#gate.enter(Date.now());
+    const entered = this.#line ? await this.#line.enter(this.#gate) : this.#gate.enter(Date.now());
     const answer = this.#call(act, isRepeatable);
-    const leave = (): void => this.#gate.leave(entered, Date.now());
+    const leave = (): void => {
+      this.#gate.leave(entered, Date.now());
+      this.#line?.leave();
+    };
     // Also when the client has hung up meanwhile, which ends everything else of its request.
     waitUntil(answer.then(leave, leave));
     return answer;
