@@ -1,8 +1,8 @@
-/** A counter over the native API. */
+/** A counter over HTTP and the stream. */
 import type { Reply } from "../../edge.ts";
 import type { CounterInput, CounterOutput } from "../models/counter.ts";
 import type { Random } from "../random.ts";
-import { API, type Ordeal } from "./ordeal.ts";
+import { API, type Caller, type Ordeal } from "./ordeal.ts";
 import { RecordedWorkload } from "./workload.ts";
 
 const COUNTERS = ["one", "two"];
@@ -10,8 +10,8 @@ const COUNTERS = ["one", "two"];
 export class CounterWorkload extends RecordedWorkload<CounterInput, CounterOutput> {
   readonly clients = 4;
 
-  constructor(ordeal: Ordeal) {
-    super("counters", ordeal);
+  constructor(ordeal: Ordeal, callers: readonly Caller[]) {
+    super("counters", ordeal, callers);
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -19,11 +19,11 @@ export class CounterWorkload extends RecordedWorkload<CounterInput, CounterOutpu
     const path = `${API}/counters/${counter}`;
     const delta = 1 + random.below(1000);
     if (random.chance(0.4)) {
-      await this.record(client, { kind: "read", counter }, async () => valueOf(await this.ordeal.call(path, {})));
+      await this.record(client, { kind: "read", counter }, async () => valueOf(await this.call(path, {})));
       return;
     }
     await this.record(client, { kind: "add", counter, delta }, async (headers) =>
-      valueOf(await this.ordeal.call(`${path}/add`, { method: "POST", body: { delta }, headers })),
+      valueOf(await this.call(`${path}/add`, { method: "POST", body: { delta }, headers })),
     );
   }
 }

@@ -1,7 +1,7 @@
-/** An election over the native API: clients campaign, proclaim, resign, and some forget that they lead. */
+/** An election over HTTP and the stream: clients campaign, proclaim, resign, and some forget that they lead. */
 import type { ElectionInput, ElectionOutput } from "../models/election.ts";
 import type { Random } from "../random.ts";
-import { API, type Ordeal } from "./ordeal.ts";
+import { API, type Caller, type Ordeal } from "./ordeal.ts";
 import { RecordedWorkload } from "./workload.ts";
 
 const TTL_MS = 3000;
@@ -19,14 +19,14 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
   readonly #former: Term[] = [];
   #count = 0;
 
-  constructor(ordeal: Ordeal) {
-    super("elections", ordeal);
+  constructor(ordeal: Ordeal, callers: readonly Caller[]) {
+    super("elections", ordeal, callers);
   }
 
   /** Leads when everybody is done, whoever still does; the revision since when. */
   async lead(election: string): Promise<number> {
     const body = { owner: "last", ttl: 60, value: "last", wait: 30 };
-    const { json } = await this.#post(election, "campaign", body, {});
+    const { json } = await this.ordeal.call(`${API}/elections/${election}/campaign`, { method: "POST", body });
     return json.token as number;
   }
 
@@ -82,7 +82,7 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
 
   async #leader(client: number, election: string): Promise<void> {
     await this.record(client, { kind: "leader", election }, async () => {
-      const { json } = await this.ordeal.call(`${API}/elections/${election}`, {});
+      const { json } = await this.call(`${API}/elections/${election}`, {});
       const leader = json.leader as { owner: string; token: number; value: string } | null;
       return { leader: leader && { candidacy: leader.owner, token: leader.token, value: leader.value } };
     });
@@ -94,6 +94,6 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
   }
 
   #post(election: string, verb: string, body: object, headers: Record<string, string>) {
-    return this.ordeal.call(`${API}/elections/${election}/${verb}`, { method: "POST", body, headers }, [409]);
+    return this.call(`${API}/elections/${election}/${verb}`, { method: "POST", body, headers }, [409]);
   }
 }

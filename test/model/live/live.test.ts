@@ -47,10 +47,11 @@ beforeAll(
     edge = await Edge.start(["--etcd-port", String(etcdPort)]);
     const ordeal = new Ordeal(edge, plan);
     keys = new KeyWorkload(ordeal);
-    locks = new LockWorkload(ordeal);
-    elections = new ElectionWorkload(ordeal);
-    queues = new QueueWorkload(ordeal);
-    counters = new CounterWorkload(ordeal);
+    const callers = [ordeal];
+    locks = new LockWorkload(ordeal, callers);
+    elections = new ElectionWorkload(ordeal, callers);
+    queues = new QueueWorkload(ordeal, callers);
+    counters = new CounterWorkload(ordeal, callers);
     using grpc = new EtcdGrpc(etcdPort);
     etcdKeys = {
       gateway: new EtcdKeyWorkload("etcd-gateway", ordeal, new EtcdGateway(ordeal)),

@@ -1,8 +1,8 @@
-/** Locks over the native API: a mutex, a semaphore and a read-write lock, fought for by clients that sometimes forget them. */
+/** Locks over HTTP and the stream: a mutex, a semaphore and a read-write lock, fought for by clients that sometimes forget them. */
 import type { Call } from "../history.ts";
 import { ALL_READERS, type LockInput, type LockOutput } from "../models/lock.ts";
 import type { Random } from "../random.ts";
-import { API, type Ordeal } from "./ordeal.ts";
+import { API, type Caller, type Ordeal } from "./ordeal.ts";
 import { RecordedWorkload } from "./workload.ts";
 
 /** Each with what an acquisition asks for, by the permits it takes. */
@@ -32,8 +32,8 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
   readonly #former: Held[] = [];
   #count = 0;
 
-  constructor(ordeal: Ordeal) {
-    super("locks", ordeal);
+  constructor(ordeal: Ordeal, callers: readonly Caller[]) {
+    super("locks", ordeal, callers);
   }
 
   static permitsOf(lock: LockName): number {
@@ -102,7 +102,7 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
 
   async #check(client: number, { lock, hold, token }: Held): Promise<void> {
     await this.record(client, { kind: "check", lock, hold, token }, async () => {
-      const { json } = await this.ordeal.call(`${API}/locks/${lock}/check?token=${token}&owner=${hold}`, {});
+      const { json } = await this.call(`${API}/locks/${lock}/check?token=${token}&owner=${hold}`, {});
       return { done: json.held as boolean };
     });
   }
@@ -113,20 +113,20 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
     await this.record(client, { kind: "guardedWrite", lock, hold, token }, async (headers) => {
       const fenced = { ...headers, "x-holdfast-fence": `lock/${lock} ${token}` };
       const asked = { method: "PUT", body: String(token), headers: fenced };
-      const { status } = await this.ordeal.call(`${API}/kv/guarded`, asked, [409]);
+      const { status } = await this.call(`${API}/kv/guarded`, asked, [409]);
       return { done: status !== 409 };
     });
   }
 
   async #holders(client: number, lock: LockName): Promise<void> {
     await this.record(client, { kind: "holders", lock }, async () => {
-      const { json } = await this.ordeal.call(`${API}/locks/${lock}`, {});
+      const { json } = await this.call(`${API}/locks/${lock}`, {});
       const holders = json.holders as { owner: string; token: number }[];
       return { holders: holders.map(({ owner, token }) => ({ hold: owner, token })) };
     });
   }
 
   #post(lock: LockName, verb: string, body: object, headers: Record<string, string>) {
-    return this.ordeal.call(`${API}/locks/${lock}/${verb}`, { method: "POST", body, headers }, [409]);
+    return this.call(`${API}/locks/${lock}/${verb}`, { method: "POST", body, headers }, [409]);
   }
 }

@@ -16,6 +16,11 @@ export interface Workload {
   finish(): Promise<void>;
 }
 
+/** However a call of the native API is carried: an answer, or `NotApplied` or `Unanswered`. */
+export interface Caller {
+  call(path: string, asked: Asked, expected?: readonly number[]): Promise<Reply>;
+}
+
 export interface OrdealPlan {
   seed: number;
   kills: number;
@@ -33,7 +38,7 @@ export function planFromEnvironment(): OrdealPlan {
   };
 }
 
-export class Ordeal {
+export class Ordeal implements Caller {
   readonly edge: Edge;
   /** At which revision the command of a request id was carried out, as the audit log has it. Complete after `run`. */
   readonly commits = new Map<string, number>();

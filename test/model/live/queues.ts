@@ -1,7 +1,7 @@
-/** A queue over the native API: messages with and without a group, some kept until they time out, some given back. */
+/** A queue over HTTP and the stream: messages with and without a group, some kept until they time out, some given back. */
 import type { QueueInput, QueueOutput } from "../models/queue.ts";
 import type { Random } from "../random.ts";
-import { API, type Ordeal } from "./ordeal.ts";
+import { API, type Caller, type Ordeal } from "./ordeal.ts";
 import { RecordedWorkload } from "./workload.ts";
 
 const VISIBILITY_MS = 2000;
@@ -14,8 +14,8 @@ export class QueueWorkload extends RecordedWorkload<QueueInput, QueueOutput> {
   readonly #stale: string[] = [];
   #count = 0;
 
-  constructor(ordeal: Ordeal) {
-    super("queue", ordeal);
+  constructor(ordeal: Ordeal, callers: readonly Caller[]) {
+    super("queue", ordeal, callers);
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -81,12 +81,12 @@ export class QueueWorkload extends RecordedWorkload<QueueInput, QueueOutput> {
     this.#mine.clear();
     for (;;) {
       if (await this.#receive(0, 1)) await this.#settle(0, "ack", this.#mine.get(0)!);
-      else if ((await this.ordeal.call(`${API}/queues/${this.#topic}`, {})).json.waiting === 0) return;
+      else if ((await this.call(`${API}/queues/${this.#topic}`, {})).json.waiting === 0) return;
       this.#mine.clear();
     }
   }
 
   #post(verb: string, body: object, headers: Record<string, string>, expected: readonly number[] = []) {
-    return this.ordeal.call(`${API}/queues/${this.#topic}/${verb}`, { method: "POST", body, headers }, expected);
+    return this.call(`${API}/queues/${this.#topic}/${verb}`, { method: "POST", body, headers }, expected);
   }
 }

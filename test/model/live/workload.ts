@@ -1,7 +1,7 @@
 /** What workloads have in common: a recorder, and request ids by which the audit log names their commands. */
 import { type Call, Recorder, settled } from "../history.ts";
 import { Random } from "../random.ts";
-import type { Ordeal, Workload } from "./ordeal.ts";
+import type { Caller, Ordeal, Workload } from "./ordeal.ts";
 
 export abstract class RecordedWorkload<I extends { kind: string }, O> implements Workload {
   abstract readonly clients: number;
@@ -11,9 +11,14 @@ export abstract class RecordedWorkload<I extends { kind: string }, O> implements
   protected readonly ordeal: Ordeal;
   readonly #aborts: Random;
 
-  constructor(name: string, ordeal: Ordeal) {
+  /** Takes turns. */
+  readonly #callers: readonly Caller[];
+  #calls = 0;
+
+  constructor(name: string, ordeal: Ordeal, callers: readonly Caller[] = [ordeal]) {
     this.name = name;
     this.ordeal = ordeal;
+    this.#callers = callers;
     this.#aborts = new Random(ordeal.seed + name.length);
   }
 
@@ -43,6 +48,11 @@ export abstract class RecordedWorkload<I extends { kind: string }, O> implements
     );
     if (output) this.progress++;
     return output;
+  }
+
+  /** Over one of the transports, whose turn it is. */
+  protected call(...call: Parameters<Caller["call"]>): ReturnType<Caller["call"]> {
+    return this.#callers[this.#calls++ % this.#callers.length]!.call(...call);
   }
 
   #requestId(id: number): string {
