@@ -102,7 +102,8 @@ export function resign(txn: Txn, context: Context, holding: Holding, endLease: E
 
 /** A candidate's lease has gone. */
 export function detachCandidate(txn: Txn, context: Context, key: Uint8Array): void {
-  crown(txn, elections.detach(txn, context, key));
+  const name = elections.detach(txn, context, key);
+  if (name !== null) crown(txn, name);
 }
 
 /** Nobody leads and nobody is a candidate. */

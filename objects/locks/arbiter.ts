@@ -49,6 +49,14 @@ export interface Contest {
   used: number;
   holders: number;
   waiters: number;
+  /** Who is next; null: nobody waits. */
+  next: Place | null;
+}
+
+/** A place in the line. */
+interface Place {
+  place: number;
+  owner: string;
 }
 
 export interface ClaimRequest {
@@ -114,7 +122,7 @@ export class Arbiter {
     const { name, owner = freshId(context), kind, capacity, weight, value = "", wait } = request;
     assertName("name", name);
     assertName("owner", owner);
-    const contest = this.contests.get(txn, name) ?? { kind, capacity, used: 0, holders: 0, waiters: 0 };
+    const contest = this.contests.get(txn, name) ?? newContest(kind, capacity);
     this.#assertSame(name, contest, request);
     const before = this.claims.get(txn, name, owner);
     if (before) return this.#again(txn, before, request);
@@ -141,7 +149,8 @@ export class Arbiter {
     if (fits) this.#grant(txn, context, contest, claim);
     else {
       contest.waiters++;
-      this.#waiting.put(txn, [name, digits(claim.place), owner], {});
+      contest.next ??= { place: claim.place, owner };
+      this.#waiting.put(txn, placeKey(claim), {});
       this.#put(txn, claim);
     }
     this.contests.put(txn, [name], contest);
@@ -153,19 +162,11 @@ export class Arbiter {
     const claim = this.claims.get(txn, name, owner);
     if (!claim) return false;
     const contest = this.contests.get(txn, name)!;
+    const wasNext = claim.token === null && contest.next?.place === claim.place;
     this.#remove(txn, contest, claim);
-    while (contest.waiters > 0) {
-      const [first] = this.#waiting.under(txn, [name], { limit: 1 });
-      const next = this.claims.get(txn, name, this.#waiting.parts(first!.key)[2]!)!;
-      // Its lease may be the very one whose end frees this.
-      if (!leaseSpace.get(txn, next.lease)) this.#remove(txn, contest, next);
-      else if (contest.used + next.weight > contest.capacity) break;
-      else {
-        contest.waiters--;
-        this.#waiting.delete(txn, name, digits(next.place), next.owner);
-        this.#grant(txn, context, contest, next);
-      }
-    }
+    if (wasNext) contest.next = this.#behind(txn, contest, claim);
+    // Who was further back in the line held nobody up.
+    if (wasNext || claim.token !== null) this.#handOn(txn, context, contest, name);
     if (contest.holders + contest.waiters === 0) this.contests.delete(txn, name);
     else this.contests.put(txn, [name], contest);
     return true;
@@ -196,11 +197,10 @@ export class Arbiter {
     return changed;
   }
 
-  /** A claim's lease has gone. */
-  detach(txn: Txn, context: Context, key: Uint8Array): string {
+  /** A claim's lease has gone. Answers the name; null: it has been passed over already. */
+  detach(txn: Txn, context: Context, key: Uint8Array): string | null {
     const [name, owner] = this.claims.parts(key) as [string, string];
-    this.leave(txn, context, name, owner);
-    return name;
+    return this.leave(txn, context, name, owner) ? name : null;
   }
 
   claimOf(reader: Reader, { name, owner }: { name: string; owner: string }): Claim | null {
@@ -247,6 +247,28 @@ export class Arbiter {
     }
   }
 
+  /** From the head of the line, as far as it fits. */
+  #handOn(txn: Txn, context: Context, contest: Contest, name: string): void {
+    while (contest.next) {
+      const next = this.claims.get(txn, name, contest.next.owner)!;
+      // Its lease may be the very one whose end frees this.
+      const isAlive = leaseSpace.get(txn, next.lease) !== undefined;
+      if (isAlive && contest.used + next.weight > contest.capacity) return;
+      this.#remove(txn, contest, next);
+      contest.next = this.#behind(txn, contest, next);
+      if (isAlive) this.#grant(txn, context, contest, next);
+    }
+  }
+
+  /** Looked for from there on: what is before may be thousands that have left in this same commit. */
+  #behind(txn: Txn, { waiters }: Contest, claim: Claim): Place | null {
+    if (waiters === 0) return null;
+    const after = this.#waiting.key(...placeKey(claim));
+    const [found] = this.#waiting.under(txn, [claim.name], { limit: 1, after });
+    const [, place, owner] = this.#waiting.parts(found!.key) as [string, string, string];
+    return { place: Number(place), owner };
+  }
+
   #claimsIn(index: JsonSpace<Contender>, reader: Reader, name: string, limit: number): Claim[] {
     return index.under(reader, [name], { limit }).map(({ key }) => {
       return this.claims.get(reader, name, index.parts(key)[2]!)!;
@@ -275,11 +297,12 @@ export class Arbiter {
     this.#put(txn, claim);
   }
 
-  #remove(txn: Txn, contest: Contest, { name, owner, weight, token, place }: Claim): void {
+  #remove(txn: Txn, contest: Contest, claim: Claim): void {
+    const { name, owner, weight, token } = claim;
     this.claims.delete(txn, name, owner);
     if (token === null) {
       contest.waiters--;
-      this.#waiting.delete(txn, name, digits(place), owner);
+      this.#waiting.delete(txn, ...placeKey(claim));
     } else {
       contest.used -= weight;
       contest.holders--;
@@ -324,6 +347,17 @@ export function claimRange(arbiter: Arbiter, name: string, owner: string): Watch
 }
 
 export const nameOfContest = (arbiter: Arbiter, record: StoredRecord): string => arbiter.contests.parts(record.key)[0]!;
+
+const newContest = (kind: string, capacity: number): Contest => ({
+  kind,
+  capacity,
+  used: 0,
+  holders: 0,
+  waiters: 0,
+  next: null,
+});
+
+const placeKey = ({ name, place, owner }: Claim): [string, string, string] => [name, digits(place), owner];
 
 const DIGITS = 16;
 const digits = (revision: number): string => String(revision).padStart(DIGITS, "0");

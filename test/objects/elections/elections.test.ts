@@ -128,6 +128,6 @@ test("whatever happens, the record of the leader is the one who holds the electi
         last = found?.token ?? last;
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });

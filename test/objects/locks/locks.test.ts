@@ -1,8 +1,9 @@
 /** Locks: what each kind grants, in which order, under which tokens, and what ends a claim. Rules M1 to M7, M9. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../../objects/bytes.ts";
-import { WAITERS_MAX } from "../../../objects/locks/arbiter.ts";
+import { claimRange, WAITERS_MAX } from "../../../objects/locks/arbiter.ts";
 import type { AcquireInput, LockClaim, LockInfo, LockTerms } from "../../../objects/locks/locks.ts";
+import { locks } from "../../../objects/locks/locks.ts";
 import { CALLER } from "../store/memory.ts";
 import { codeOf, World } from "../fixture.ts";
 
@@ -259,6 +260,20 @@ describe("tokens", () => {
   });
 });
 
+test("a hand-over wakes who has it now, and nobody else", () => {
+  granted("a");
+  const owners = Array.from({ length: 50 }, (_, at) => `w${at}`);
+  const woken: string[] = [];
+  for (const owner of owners) {
+    acquire(owner);
+    world.core.feed.wait([claimRange(locks, "l", owner)], () => woken.push(owner));
+  }
+  release("a");
+  expect(woken).toEqual(["w0"]);
+  withdraw("w7");
+  expect(woken).toEqual(["w0", "w7"]);
+});
+
 test("a lock takes so many waiters, and no more", () => {
   granted("a");
   const lease = world.run("leases.grant", { ttlMs: 60_000 }).id;
@@ -266,6 +281,9 @@ test("a lock takes so many waiters, and no more", () => {
   expect(codeOf(() => acquire("late"))).toBe("quota_exceeded");
   release("a");
   expect(acquire("late")).toMatchObject({ token: null });
+  // All at once they go as well.
+  world.run("leases.revoke", { id: lease });
+  expect(held()).toEqual(["late"]);
 });
 
 test("names and owners that are none are refused by name", () => {
