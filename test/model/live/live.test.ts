@@ -27,6 +27,7 @@ import { LOCK_NAMES, LockWorkload } from "./locks.ts";
 import { type Observed, Observer } from "./observer.ts";
 import { QueueWorkload } from "./queues.ts";
 import { Ordeal, planFromEnvironment } from "./ordeal.ts";
+import { StreamCaller } from "./stream-caller.ts";
 import { Watcher } from "./watcher.ts";
 
 const plan = planFromEnvironment();
@@ -47,7 +48,8 @@ beforeAll(
     edge = await Edge.start(["--etcd-port", String(etcdPort)]);
     const ordeal = new Ordeal(edge, plan);
     keys = new KeyWorkload(ordeal);
-    const callers = [ordeal];
+    using stream = new StreamCaller(ordeal);
+    const callers = [ordeal, stream];
     locks = new LockWorkload(ordeal, callers);
     elections = new ElectionWorkload(ordeal, callers);
     queues = new QueueWorkload(ordeal, callers);
@@ -74,6 +76,8 @@ beforeAll(
     // Everybody's end: a change that all of them are told of.
     const end: number = (await edge.put(`/kv/${keys.prefix}b-end`, "")).json.modRevision;
     watches = await Promise.all(watchers.map((watcher) => watcher.until(end)));
+    // What was granted over it is renewed no longer.
+    stream[Symbol.dispose]();
     // Nothing happens in an election without somebody, but leases lapse: what an observer is told last is a leader for good.
     const last = await Promise.all(ELECTIONS.map((name) => elections.lead(name)));
     observed = new Map();
