@@ -31,7 +31,8 @@ export interface CallParts {
   metadata: Headers;
   env: Bindings;
   namespace: string;
-  signal: AbortSignal;
+  /** Absent: the request's. */
+  signal?: AbortSignal;
 }
 
 export type Header = MessageInitShape<typeof ResponseHeaderSchema>;
@@ -47,8 +48,7 @@ export class Call {
   readonly client: NamespaceClient;
   readonly ids: ClusterIds;
   readonly metadata: Headers;
-  /** Aborted when the caller is gone, or has called it off. */
-  readonly signal: AbortSignal;
+  readonly #signal: AbortSignal | undefined;
   readonly request: Request;
   /** Of the request as a protobuf message; set where it is large. */
   messageBytes = 0;
@@ -58,12 +58,18 @@ export class Call {
     this.metadata = metadata;
     this.env = env;
     this.namespace = namespace;
-    this.signal = signal;
+    this.#signal = signal;
     this.client = new NamespaceClient(env, namespace);
     this.ids = clusterIdsOf(this.client);
   }
 
   /** As every answer begins. A fresh store has revision 1, before anything was written. */
+  /** Aborted when the caller is gone, or has called it off. */
+  get signal(): AbortSignal {
+    // Made by the runtime when it is first asked for, which most calls never do.
+    return this.#signal ?? this.request.signal;
+  }
+
   header(revision: number): Header {
     return { ...this.headerWithoutRevision, revision: BigInt(Math.max(1, revision)) };
   }

@@ -25,8 +25,8 @@ export async function handleEtcd(request: Request, pathAndQuery: string, ports: 
   const namespace = ports.namespace ?? DEFAULT_NAMESPACE;
   if (request.method === "OPTIONS") return new Response(null, { headers: CORS });
   const below = GATEWAY.exec(pathAndQuery)?.[1];
-  const callOf = (metadata: Headers, signal = request.signal): Call =>
-    new Call({ request, metadata, env, namespace, signal });
+  const callOf = (metadata: Headers, signal?: AbortSignal): Call =>
+    new Call({ request, metadata, env, namespace, ...(signal && { signal }) });
   if (below === undefined) return plainAnswer(request, pathAndQuery, callOf(request.headers));
   const name = GATEWAY_PATHS.get(below);
   const method = name === undefined ? undefined : METHODS.get(name);
