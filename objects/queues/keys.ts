@@ -150,9 +150,8 @@ export class TopicKeys {
 }
 
 /** Of a key that begins with a topic and a generation. */
-export function generationOf(key: Uint8Array): { topic: string; generation: number; rest: string } {
+export function generationOf(key: Uint8Array): { topic: string; generation: number } {
   const from = text(key);
   const nul = from.indexOf("\0");
-  const { number: generation, end } = orderedAt(from, nul + 1);
-  return { topic: from.slice(0, nul), generation, rest: from.slice(end) };
+  return { topic: from.slice(0, nul), generation: orderedAt(from, nul + 1).number };
 }

@@ -33,9 +33,11 @@ export function unpackPointer(place: Omit<Place, "lane">, value: Uint8Array): Wa
 export function pointTo(txn: Txn, topic: Topic, waiting: Waiting, at: number, now: number): void {
   const { place, sentAt } = waiting;
   if (at > now) {
-    txn.put(LATER, topic.keys.later(at, place), packPointer(waiting));
+    // Keys are of whole milliseconds.
+    const dueAt = Math.ceil(at);
+    txn.put(LATER, topic.keys.later(dueAt, place), packPointer(waiting));
     topic.counts.delayed++;
-    topic.expectLater(at);
+    topic.expectLater(dueAt);
     return;
   }
   txn.put(READY, topic.keys.ready(place), packPointer(waiting));

@@ -353,4 +353,4 @@ test("any history looks as in the model", () => {
     }),
     { numRuns: 300 },
   );
-});
+}, 60_000);
