@@ -23,14 +23,23 @@ import { datacenterOf, primaryOf } from "./datacenter.ts";
 import { DEFAULT_NAMESPACE } from "./namespace.ts";
 import { NamespaceClient } from "./namespace-client.ts";
 
+/** Of a caller who has logged in as a user. */
+export interface Login {
+  user: string;
+  /** Of its token, as of when that was looked up. */
+  expiresAt: number;
+}
+
 export class Authorizer {
-  /** As the audit log names it: `root`, `anonymous`, `token:<accessor>`. */
+  /** As the audit log names it: `root`, `anonymous`, `token:<accessor>`, `user:<name>`. */
   readonly principal: string;
   /** Null: the root token, or open mode. */
   readonly accessor: string | null;
   readonly defaultPolicy: DefaultPolicy;
   /** Reading keys as a range takes the right to list them, not only that to read each. */
   readonly guardsKeyLists: boolean;
+  /** Null: the token is nobody's. */
+  readonly login: Login | null;
   readonly #policy: CompiledPolicy;
 
   constructor(
@@ -39,11 +48,13 @@ export class Authorizer {
     policy: CompiledPolicy,
     defaultPolicy: DefaultPolicy,
     guardsKeyLists = false,
+    login: Login | null = null,
   ) {
     this.principal = principal;
     this.accessor = accessor;
     this.defaultPolicy = defaultPolicy;
     this.guardsKeyLists = guardsKeyLists;
+    this.login = login;
     this.#policy = policy;
   }
 
@@ -138,6 +149,16 @@ export async function authorizerOf(
   if (env.HOLDFAST_OPEN === "1") return OPEN;
   const root = rootTokenOf(env);
   if (token !== null && sameSecret(token, root)) return ROOT;
+  return storedAuthorizerOf(token, env, namespace, datacenter);
+}
+
+/** Whom the namespace itself knows, whatever the deployment is open for. Codes: as `authorizerOf`. */
+export async function storedAuthorizerOf(
+  token: string | null,
+  env: Bindings,
+  namespace: string,
+  datacenter = datacenterOf(env),
+): Promise<Authorizer> {
   const found = await read(token === null ? null : hashOf(token), env, namespace);
   if (!found || !isValid(found, datacenter, Date.now())) {
     throw new HoldfastError("unauthenticated", "the token is not known");
@@ -199,6 +220,9 @@ export function forgetAuthorizers(namespace: string): void {
   unknown.clear();
 }
 
+/** After one token has been changed. */
+export const forgetAuthorizer = (namespace: string, token: string): void => drop(keyOf(namespace, hashOf(token)));
+
 /** SHA-256 of a token's secret, in hex: what the namespace finds it by. */
 export const hashOf = (secret: string): string => createHash("sha256").update(secret).digest("hex");
 
@@ -208,7 +232,7 @@ export const hashOf = (secret: string): string => createHash("sha256").update(se
  */
 const existing = new Set<string>();
 
-async function exists(env: Bindings, namespace: string): Promise<boolean> {
+export async function namespaceExists(env: Bindings, namespace: string): Promise<boolean> {
   if (namespace === DEFAULT_NAMESPACE || existing.has(namespace)) return true;
   let isKnown: boolean;
   try {
@@ -232,7 +256,7 @@ async function read(secretHash: string | null, env: Bindings, namespace: string)
   if (before && nowAt - before.readAt < FRESH_MS) return before;
   if (nowAt - (unknown.get(key) ?? 0) < UNKNOWN_MS) return null;
   const changesBefore = changes;
-  if (!(await exists(env, namespace))) return null;
+  if (!(await namespaceExists(env, namespace))) return null;
   try {
     const { value } = await new NamespaceClient(env, namespace, primaryOf(env)).query("policy.resolve", { secretHash });
     const entry = entryOf(value, nowAt);
@@ -248,10 +272,11 @@ async function read(secretHash: string | null, env: Bindings, namespace: string)
 /** As of when it was asked for. */
 function entryOf({ principal, defaultPolicy, keyList }: Resolution, readAt: number): Kept | null {
   if (!principal) return null;
-  const { accessor, isAnonymous, datacenter, expiresAt, statements } = principal;
+  const { accessor, isAnonymous, datacenter, expiresAt, user, statements } = principal;
   const policy = new CompiledPolicy(statements, defaultPolicy);
-  const name = isAnonymous ? "anonymous" : `token:${accessor}`;
-  const authorizer = new Authorizer(name, accessor, policy, defaultPolicy, keyList);
+  const name = isAnonymous ? "anonymous" : user === undefined ? `token:${accessor}` : `user:${user}`;
+  const login = user === undefined || expiresAt === null ? null : { user, expiresAt };
+  const authorizer = new Authorizer(name, accessor, policy, defaultPolicy, keyList, login);
   return { authorizer, expiresAt, datacenter, readAt, statements: statements.length };
 }
 

@@ -15,6 +15,7 @@ import type { Answer } from "../../request/namespace-client.ts";
 import { NamespaceClient } from "../../request/namespace-client.ts";
 import type { Demand } from "../../request/permission.ts";
 import { assertDemands } from "../../request/permission.ts";
+import { authorizerInOpenMode, prolongInUse } from "./auth/logins.ts";
 import type { ClusterIds } from "./cluster-ids.ts";
 import { clusterIdsOf, RAFT_TERM } from "./cluster-ids.ts";
 import { credentialOf } from "./credential.ts";
@@ -82,16 +83,24 @@ export class Call {
   async identify(): Promise<Identity> {
     const { request, env, namespace } = this;
     const token = credentialOf(this.metadata);
-    const kept = identifyKept(request, token, env, namespace);
-    if (!kept) return identify(request, token, env, { namespace, dialect: DIALECT });
-    const caller = { principal: kept.principal, source: sourceOf(request, env), dialect: DIALECT };
-    return { caller, authorizer: kept };
+    const isOpen = env.HOLDFAST_OPEN === "1";
+    const authorizer =
+      (isOpen ? await authorizerInOpenMode(request, token, env, namespace) : null) ??
+      identifyKept(request, token, env, namespace);
+    if (!authorizer) return identify(request, token, env, { namespace, dialect: DIALECT });
+    const source = sourceOf(request, env);
+    if (token !== null) prolongInUse(token, authorizer, { env, namespace, source });
+    return { caller: { principal: authorizer.principal, source, dialect: DIALECT }, authorizer };
   }
 
   /** Asks for all of it; the demands are only made for who may not do everything. Codes: as `identify`. */
   async authorize(demands: () => readonly Demand[] | Promise<readonly Demand[]>): Promise<Caller> {
     const { caller, authorizer } = await this.identify();
-    if (!authorizer.isUnbounded) assertDemands(authorizer, await demands());
+    if (authorizer.isUnbounded) return caller;
+    const asked = await demands();
+    // What demands nothing, an empty transaction, is still not for nobody.
+    if (asked.length === 0 && authorizer.principal === "anonymous") throw userNameIsEmpty();
+    assertDemands(authorizer, asked);
     return caller;
   }
 

@@ -1,8 +1,9 @@
 /** Every method that is served, by its full name: what the gateway and the gRPC tunnel call. */
-import { Cluster, KV, Lease, Maintenance } from "./gen/etcdserverpb_pb.js";
+import { Auth, Cluster, KV, Lease, Maintenance } from "./gen/etcdserverpb_pb.js";
 import { Health } from "./gen/health_pb.js";
 import type { MethodTable } from "./service.ts";
 import { implement } from "./service.ts";
+import { auth } from "./services/auth.ts";
 import { cluster } from "./services/cluster.ts";
 import { health } from "./services/health.ts";
 import { kv } from "./services/kv.ts";
@@ -15,6 +16,7 @@ export const METHODS: MethodTable = new Map(
     implement(Lease, lease),
     implement(Cluster, cluster),
     implement(Maintenance, maintenance),
+    implement(Auth, auth),
     implement(Health, health),
   ].flat(),
 );
