@@ -1,6 +1,8 @@
 /** All benchmarks by name. */
 import type { Row } from "./measure.ts";
 import { consulBlocking, consulHealth, consulHealthStale } from "./scenarios/consul.ts";
+import { leasesExpiring, lockHandover, locksHeld, queue } from "./scenarios/coordination.ts";
+import { etcdGrpcPut, etcdPut, etcdRange } from "./scenarios/etcd.ts";
 import { consulLock } from "./scenarios/locks.ts";
 import { kvPut, register, resolve, route } from "./scenarios/requests.ts";
 import { memory, overload, start } from "./scenarios/limits.ts";
@@ -26,6 +28,13 @@ export const scenarios: Record<string, Scenario> = {
   "consul-health": consulHealth,
   "consul-blocking": consulBlocking,
   "consul-lock": consulLock,
+  "lock-handover": lockHandover,
+  "locks-held": locksHeld,
+  queue,
+  "leases-expiring": leasesExpiring,
+  "etcd-put": etcdPut,
+  "etcd-range": etcdRange,
+  "etcd-grpc-put": etcdGrpcPut,
   overload,
   memory,
 };

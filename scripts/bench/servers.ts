@@ -16,17 +16,20 @@ export class Holdfast {
   readonly headers = { authorization: `Bearer ${TOKEN}` };
   origin = "";
   startedMs = 0;
+  #options: string[] = [];
   #child: ChildProcess | undefined;
 
-  static async start(): Promise<Holdfast> {
+  static async start(options: string[] = ["--no-agent"]): Promise<Holdfast> {
     const holdfast = new Holdfast();
+    holdfast.#options = options;
     await holdfast.boot();
     return holdfast;
   }
 
   async boot(): Promise<void> {
     const beganAt = performance.now();
-    const args = ["serve", "--port", "0", "--no-agent", "--data", this.data, "--root-token", TOKEN];
+    const token = this.#options.includes("--open") ? [] : ["--root-token", TOKEN];
+    const args = ["serve", "--port", "0", "--data", this.data, ...token, ...this.#options];
     const child = spawn(process.execPath, [LAUNCHER, ...args], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, HOLDFAST_TEST: "1" },
@@ -157,7 +160,7 @@ export async function startYardsticks(upstream: string): Promise<Yardsticks> {
   return { origin: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => runtime.dispose() };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };

@@ -71,7 +71,8 @@ async function roundTrips(clients: Client[], seconds: number): Promise<{ perSeco
   return { perSecond: count / seconds };
 }
 
-function ask(
+/** Answers the body; rejects unless the status is 200. */
+export function ask(
   agent: Agent,
   method: string,
   url: string,
