@@ -78,6 +78,28 @@ export function etcdErrorOf(error: HoldfastError): EtcdError {
   return new EtcdError(status, words ?? `etcdserver: ${message}`);
 }
 
+/** As a client in Go prints it, which etcd does where an error is told as a text. */
+export const inGo = ({ code, message }: EtcdError): string => `rpc error: code = ${GO_NAME[code]} desc = ${message}`;
+
+const GO_NAME: Record<Code, string> = {
+  [GRPC.cancelled]: "Canceled",
+  [GRPC.unknown]: "Unknown",
+  [GRPC.invalidArgument]: "InvalidArgument",
+  [GRPC.deadlineExceeded]: "DeadlineExceeded",
+  [GRPC.notFound]: "NotFound",
+  [GRPC.alreadyExists]: "AlreadyExists",
+  [GRPC.permissionDenied]: "PermissionDenied",
+  [GRPC.resourceExhausted]: "ResourceExhausted",
+  [GRPC.failedPrecondition]: "FailedPrecondition",
+  [GRPC.aborted]: "Aborted",
+  [GRPC.outOfRange]: "OutOfRange",
+  [GRPC.unimplemented]: "Unimplemented",
+  [GRPC.internal]: "Internal",
+  [GRPC.unavailable]: "Unavailable",
+  [GRPC.dataLoss]: "DataLoss",
+  [GRPC.unauthenticated]: "Unauthenticated",
+};
+
 /** Nothing but our own errors is told; the rest is a bug. */
 export function wordsOf(error: unknown): EtcdError {
   if (error instanceof EtcdError) return error;
