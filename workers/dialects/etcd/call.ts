@@ -11,6 +11,8 @@ import { identify, identifyKept } from "../../request/authorizer.ts";
 import type { Authorizer } from "../../request/authorizer.ts";
 import type { Bindings } from "../../request/bindings.ts";
 import { sourceOf } from "../../request/caller.ts";
+import { datacenterOf } from "../../request/datacenter.ts";
+import type { Line } from "../../request/line.ts";
 import type { Answer } from "../../request/namespace-client.ts";
 import { NamespaceClient } from "../../request/namespace-client.ts";
 import type { Demand } from "../../request/permission.ts";
@@ -34,6 +36,8 @@ export interface CallParts {
   namespace: string;
   /** Absent: the request's. */
   signal?: AbortSignal;
+  /** Where calls that share a socket wait for their places. */
+  line?: Line;
 }
 
 export type Header = MessageInitShape<typeof ResponseHeaderSchema>;
@@ -54,23 +58,23 @@ export class Call {
   /** Of the request as a protobuf message; set where it is large. */
   messageBytes = 0;
 
-  constructor({ request, metadata, env, namespace, signal }: CallParts) {
+  constructor({ request, metadata, env, namespace, signal, line }: CallParts) {
     this.request = request;
     this.metadata = metadata;
     this.env = env;
     this.namespace = namespace;
     this.#signal = signal;
-    this.client = new NamespaceClient(env, namespace);
+    this.client = new NamespaceClient(env, namespace, datacenterOf(env), line);
     this.ids = clusterIdsOf(this.client);
   }
 
-  /** As every answer begins. A fresh store has revision 1, before anything was written. */
   /** Aborted when the caller is gone, or has called it off. */
   get signal(): AbortSignal {
     // Made by the runtime when it is first asked for, which most calls never do.
     return this.#signal ?? this.request.signal;
   }
 
+  /** As every answer begins. A fresh store has revision 1, before anything was written. */
   header(revision: number): Header {
     return { ...this.headerWithoutRevision, revision: BigInt(Math.max(1, revision)) };
   }
@@ -86,8 +90,8 @@ export class Call {
     const isOpen = env.HOLDFAST_OPEN === "1";
     const authorizer =
       (isOpen ? await authorizerInOpenMode(request, token, env, namespace) : null) ??
-      identifyKept(request, token, env, namespace);
-    if (!authorizer) return identify(request, token, env, { namespace, dialect: DIALECT });
+      identifyKept(request, token, env, namespace) ??
+      (await identify(request, token, env, { namespace, dialect: DIALECT })).authorizer;
     const source = sourceOf(request, env);
     if (token !== null) prolongInUse(token, authorizer, { env, namespace, source });
     return { caller: { principal: authorizer.principal, source, dialect: DIALECT }, authorizer };

@@ -5,6 +5,7 @@
  */
 import type { Message } from "@bufbuild/protobuf";
 import type { Bindings } from "../../request/bindings.ts";
+import { Line } from "../../request/line.ts";
 import type { Call as TunnelCall, Handler, Reply, Services } from "../../tunnel/calls.ts";
 import type { Metadata } from "../../tunnel/wire/metadata.ts";
 import type { Status } from "../../tunnel/wire/status.ts";
@@ -19,10 +20,12 @@ import { readBinary, writeBinary } from "./wire.ts";
 /** `request` has opened the tunnel; who calls is told by each call's own metadata. */
 export function etcdServices(request: Request, { env, namespace }: { env: Bindings; namespace: string }): Services {
   const services = new Map<string, Map<string, Handler>>();
+  // All calls of an agent come over one socket: those that an object has no place for yet wait instead of being refused.
+  const line = new Line();
   for (const [name, method] of METHODS) {
     const [service = "", methodName = ""] = name.split("/");
     const handler: Handler = async ({ metadata, messages, signal }, reply) => {
-      const call = new Call({ request, metadata: headersOf(metadata), env, namespace, signal });
+      const call = new Call({ request, metadata: headersOf(metadata), env, namespace, signal, line });
       return answer(method, messages, call, reply);
     };
     const methods = services.get(service) ?? new Map<string, Handler>();
