@@ -34,7 +34,7 @@ export interface SearchLimits {
   configurations?: number;
 }
 
-const LIMIT_MS = 5000;
+const LIMIT_MS = 20_000;
 const CONFIGURATIONS_MAX = 500_000;
 
 /** The first part that is not linearizable, else the first that could not be decided, else all is well. */

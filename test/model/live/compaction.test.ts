@@ -49,4 +49,4 @@ test("a watcher that keeps up is told everything; one from before is told of the
   expect(ends(0)).not.toContainEqual(expect.objectContaining({ type: "compacted" }));
   expect(ends(1)).toContainEqual({ type: "compacted", compacted });
   expect(ends(2)).not.toContainEqual(expect.objectContaining({ type: "compacted" }));
-});
+}, 120_000);
