@@ -154,16 +154,15 @@ async function front(call: Call, place: Place): Promise<number | null> {
   for (;;) {
     const { records, revision } = await readRange(client, justBefore(place));
     const [before] = records;
-    if (!before) return Promise.race([standing(call, place), gone]);
-    const ranges = [{ space: KV, ...oneKey(before.key) }];
-    await Promise.race([client.read("store.nothing", {}, { ranges, since: revision, waitMs: WAIT_MAX_MS }), gone]);
+    // Of the own place it is seen, too, that it is gone: there is nothing to wait for any more.
+    const ranges = [place, ...(before ? [before] : [])].map(({ key }) => ({ space: KV, ...oneKey(key) }));
+    const waiting = before ? { since: revision, waitMs: WAIT_MAX_MS } : {};
+    const own = client.read("kv.range", { key: place.key, keysOnly: true }, { ranges, ...waiting });
+    const { value, revision: seenAt } = await Promise.race([own, gone]);
+    if (value.value.records[0]?.createRevision !== place.created) return null;
+    if (!before) return seenAt;
     await call.authorize(() => [demandOn("read", place.prefix, prefixEnd(place.prefix))]);
   }
-}
-
-async function standing({ client }: Call, { key, created }: Place): Promise<number | null> {
-  const { value, revision } = await client.query("kv.range", { key, keysOnly: true });
-  return value.records[0]?.createRevision === created ? revision : null;
 }
 
 /** Gives up the place, if it is still that one. */

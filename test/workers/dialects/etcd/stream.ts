@@ -40,6 +40,11 @@ export class GatewayStream implements AsyncDisposable {
     this.#request.end();
   }
 
+  /** As a client goes that is ended. */
+  reset(): void {
+    this.#request.socket!.resetAndDestroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#request.destroy();
   }
