@@ -111,6 +111,10 @@ function ordered(input: RangeInput, range: KeyRange, source: RangeSource): Found
   let [bytes, seen, isCut] = [0, 0, false];
   for (const slice of slices(range, false, source)) {
     for (const record of slice) {
+      if (seen >= SEEN_MAX) {
+        const kept = records.sort(order).slice(0, wanted);
+        return { records: kept, more: true, rest: restFrom(range, record, false), seen };
+      }
       if (isWithin(record)) {
         const isFull = records.length >= 2 * wanted || bytes > RANGE_BYTES_MAX;
         if (isFull && records.length > wanted) {
@@ -122,8 +126,6 @@ function ordered(input: RangeInput, range: KeyRange, source: RangeSource): Found
         if (isTooLarge) return { records: records.sort(order), more: true, rest: restFrom(range, record, false), seen };
         records.push(record);
         bytes += sizeOf(record, keysOnly);
-      } else if (seen >= SEEN_MAX) {
-        return { records: records.sort(order), more: true, rest: restFrom(range, record, false), seen };
       }
       seen++;
     }
@@ -172,7 +174,7 @@ const restFrom = (range: KeyRange, { key }: StoredRecord, reverse: boolean): Key
   reverse ? { from: range.from, to: keyAfter(key) } : { from: key, to: range.to };
 
 const SLICE = 512;
-/** Records that are looked at in one turn without being answered. */
+/** Records that are looked at in one turn, though they may not be answered. */
 const SEEN_MAX = 50_000;
 const NOTHING = new Uint8Array();
 export const withoutValue = (record: StoredRecord): StoredRecord => ({ ...record, value: NOTHING });

@@ -106,8 +106,10 @@ function follow(txn: Txn, context: Context, { succeeded, steps }: Way): TxnResul
 /** There is no going on later within the same transaction. */
 function readRange(txn: Txn, input: RangeInput & { revision?: number | undefined }): RangeResult {
   const result = rangeOf(input, sourceOf(txn, input.revision));
-  const { limit = 0 } = input;
-  if (result.rest === null || (limit > 0 && result.records.length >= limit)) return result;
+  const { limit = 0, orderBy } = input;
+  // In key order what has not been looked at comes after the limit; in another it may come first.
+  const isCut = orderBy === undefined && limit > 0 && result.records.length >= limit;
+  if (result.rest === null || isCut) return result;
   throw new HoldfastError("too_large", "a range of the transaction has more keys than one answer carries", {
     limit: result.records.length,
   });

@@ -132,6 +132,27 @@ describe("what one answer does not carry", () => {
     expect(new Set(found).size).toBe(all.length);
   });
 
+  test("very many are looked at in parts, too, and the best of each part is enough", () => {
+    const none = new Uint8Array();
+    const many = Array.from({ length: 60_000 }, (_, n): StoredRecord => {
+      const key = utf8(String(n).padStart(6, "0"));
+      return { key, value: none, createRevision: 1, modRevision: (n * 7919) % 60_000, version: 1, lease: null };
+    });
+    const source = {
+      range: ({ from, to }: KeyRange, { limit }: { limit: number }) => {
+        const at = from.length === 0 ? 0 : Number(text(from).slice(0, 6)) + (from.length > 6 ? 1 : 0);
+        return to === null ? many.slice(at, at + limit) : [];
+      },
+    };
+    const input = { to: null, orderBy: "modRevision" as const, reverse: true, limit: 2 };
+    const first = rangeOf({ key: none, ...input }, source);
+    expect([first.records.length, first.more]).toEqual([2, true]);
+    const second = rangeOf({ key: first.rest!.from, ...input }, source);
+    expect([second.records.length, second.rest]).toEqual([2, null]);
+    const best = [...first.records, ...second.records].map(({ modRevision }) => modRevision).sort((a, b) => b - a);
+    expect(best.slice(0, 2)).toEqual([59_999, 59_998]);
+  });
+
   test("the first of an order are found though the range is larger", () => {
     const { records, more, rest } = rangeOf({ key: utf8("a"), to: null, orderBy: "createRevision", limit: 2 }, source);
     expect([records.map(({ key }) => text(key)), more, rest]).toEqual([["t", "s"], true, null]);

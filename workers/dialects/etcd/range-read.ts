@@ -107,7 +107,10 @@ export async function readRange(client: NamespaceClient, { input, countOnly }: R
     if (bytes > ANSWER_BYTES_MAX) throw refused(GRPC.resourceExhausted, "the range is too large for one answer");
     records.push(...value.records);
     rest = value.rest;
-    if (input.orderBy !== undefined) records.sort(orderOf(input.orderBy, input.reverse ?? false));
+    if (input.orderBy === undefined) continue;
+    records.sort(orderOf(input.orderBy, input.reverse ?? false));
+    records.splice(input.limit ?? records.length);
+    bytes = sizeOf(records);
   }
   return { records, count, revision };
 }
