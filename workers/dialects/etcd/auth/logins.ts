@@ -35,13 +35,21 @@ export function freshToken(revision: number): string {
 /** Nobody waits for it; if it fails, the next use tries again. */
 export function prolongInUse(token: string, { accessor, principal, login }: Authorizer, place: Place): void {
   if (!login || accessor === null || login.expiresAt - Date.now() > PROLONG_BELOW_MS) return;
+  if (underWay.has(accessor)) return;
+  underWay.add(accessor);
   const { env, namespace, source } = place;
   const input = { accessor, lifeMs: TOKEN_LIFE_MS };
   const caller = { principal, source, dialect: "etcd" };
   const prolonged = new NamespaceClient(env, namespace, primaryOf(env)).execute("login.prolong", input, { caller });
-  const forget = (): void => forgetAuthorizer(namespace, token);
-  waitUntil(prolonged.then(forget, forget));
+  const end = (): void => {
+    underWay.delete(accessor);
+    forgetAuthorizer(namespace, token);
+  };
+  waitUntil(prolonged.then(end, end));
 }
+
+/** Accessors of tokens that are being prolonged. */
+const underWay = new Set<string>();
 
 interface Place {
   env: Bindings;

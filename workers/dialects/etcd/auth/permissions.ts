@@ -67,6 +67,6 @@ function permissionOf(statement: Statement): PermissionParts | null {
   const [canRead, canWrite] = [READ, WRITE].map((all) => all.every((verb) => verbs.includes(verb)));
   if (!canRead && !canWrite) return null;
   const permType = canRead ? (canWrite ? Type.READWRITE : Type.READ) : Type.WRITE;
-  const rangeEnd = statement.match === "exact" ? new Uint8Array() : fromBinaryString(statement.end ?? "\0");
+  const rangeEnd = statement.match === "range" ? fromBinaryString(statement.end ?? "\0") : new Uint8Array();
   return { permType, key: fromBinaryString(name), rangeEnd };
 }

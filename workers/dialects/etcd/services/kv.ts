@@ -1,7 +1,5 @@
 /** etcdserverpb.KV: keys read, written and deleted, in transactions too; history forgotten. */
-import type { TxnOperation } from "../../../../objects/kv/txn.ts";
-import { demandsOfOperation, demandsOfTxn } from "../../../request/key-demands.ts";
-import { demandsOfAttaching } from "../auth/attaching.ts";
+import { demandsOfKeys } from "../auth/demands.ts";
 import { compacted, unimplemented } from "../errors.ts";
 import type { KV } from "../gen/etcdserverpb_pb.js";
 import { keyValueOf } from "../key-value.ts";
@@ -46,11 +44,7 @@ export const kv: Implementation<typeof KV> = {
     assertPutRequest(request);
     call.assertRequestSize();
     const input = putInputOf(request);
-    const operation: TxnOperation = { type: "put", ...input };
-    const { value } = await call.execute("kv.put", input, async () => [
-      ...demandsOfOperation(operation),
-      ...(await demandsOfAttaching(call.client, [operation])),
-    ]);
+    const { value } = await call.execute("kv.put", input, () => demandsOfKeys(call.client, { type: "put", ...input }));
     const { record, previous } = value;
     return { header: call.header(record.modRevision), ...(previous && { prevKv: keyValueOf(previous) }) };
   },
@@ -72,10 +66,7 @@ export const kv: Implementation<typeof KV> = {
     assertTxnRequest(request);
     call.assertRequestSize();
     const input = txnInputOf(request);
-    const { value } = await call.execute("kv.txn", input, async () => [
-      ...demandsOfTxn(input),
-      ...(await demandsOfAttaching(call.client, [{ type: "txn", ...input }])),
-    ]);
+    const { value } = await call.execute("kv.txn", input, () => demandsOfKeys(call.client, { type: "txn", ...input }));
     return { header: call.header(value.revision), ...txnAnswer(request, value) };
   },
 

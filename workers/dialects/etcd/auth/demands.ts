@@ -1,19 +1,19 @@
 /**
+ * What an operation takes in etcd, beside what it takes everywhere.
+ *
  * Whoever hangs a key on a lease needs the right to write what hangs on it already: the lease can only be revoked by who may
  * delete all of it, so others could take that from its owner. Source: etcd's checkLeasePuts.
  */
 import { HoldfastError } from "../../../../objects/errors.ts";
 import type { TxnOperation } from "../../../../objects/kv/txn.ts";
+import { demandsOfOperation } from "../../../request/key-demands.ts";
 import { resourceOf } from "../../../request/lease-demands.ts";
 import type { NamespaceClient } from "../../../request/namespace-client.ts";
 import type { Demand } from "../../../request/permission.ts";
 
-export async function demandsOfAttaching(
-  client: NamespaceClient,
-  operations: readonly TxnOperation[],
-): Promise<Demand[]> {
-  const demands: Demand[] = [];
-  for (const lease of new Set(operations.flatMap(leasesOf))) demands.push(...(await demandsOnAttached(client, lease)));
+export async function demandsOfKeys(client: NamespaceClient, operation: TxnOperation): Promise<Demand[]> {
+  const demands = demandsOfOperation(operation);
+  for (const lease of new Set(leasesOf(operation))) demands.push(...(await demandsOnAttached(client, lease)));
   return demands;
 }
 
