@@ -27,9 +27,9 @@ class Seen {
 
   constructor(watcher: Watcher) {
     watcher.on("put", (kv: IKeyValue, previous?: IKeyValue) => {
-      this.#add(`${kv.key}=${kv.value}${previous ? ` was ${previous.value}` : ""}`);
+      this.#add(`${String(kv.key)}=${String(kv.value)}${previous ? ` was ${String(previous.value)}` : ""}`);
     });
-    watcher.on("delete", (kv: IKeyValue) => this.#add(`${kv.key} gone`));
+    watcher.on("delete", (kv: IKeyValue) => this.#add(`${String(kv.key)} gone`));
   }
 
   async until(count: number): Promise<string[]> {
