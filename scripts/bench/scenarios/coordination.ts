@@ -168,7 +168,8 @@ export async function queue({ seconds }: BenchOptions): Promise<Row[]> {
         if (messages.length === 0) continue;
         for (const { body } of messages) seen.set(body, (seen.get(body) ?? 0) + 1);
         const receipts = messages.map(({ receipt }) => receipt);
-        acked += (await stream.call<{ settled: number }>("ackMessages", topic, { receipts })).settled;
+        const { settled } = await stream.call<{ settled: number }>("ackMessages", topic, { receipts });
+        acked += settled;
       }
     });
     await Promise.all(sending);
