@@ -4,6 +4,7 @@ import type { Asked } from "../../../edge.ts";
 import { Edge, TOKEN } from "../../../edge.ts";
 import { b64, invalid, notFound, precondition } from "./gateway.ts";
 import type { Refusal } from "./gateway.ts";
+import { GatewayStream } from "./stream.ts";
 
 let edge: Edge;
 let open: Edge;
@@ -322,7 +323,7 @@ describe("the end of a token", () => {
 });
 
 describe("what each part takes", () => {
-  const at = () => new As("parts");
+  const at = () => new As("default");
   let al: As;
   let root: As;
   beforeAll(async () => {
@@ -414,6 +415,63 @@ describe("what each part takes", () => {
       notFound("etcdserver: requested lease not found"),
     );
     expect(await al.asks("/lease/revoke", { ID: 99 })).toEqual(notFound("etcdserver: requested lease not found"));
+  });
+
+  const inGo = (code: string, { message }: Refusal): string => `rpc error: code = ${code} desc = ${message}`;
+
+  test("a watch takes the right to read all of its range, and the stream outlives a refusal", async () => {
+    await using stream = new GatewayStream(edge, "/watch", al.token!);
+    const watch = (create_request: object) => {
+      stream.send({ create_request });
+      return stream.next();
+    };
+    const denied = {
+      watch_id: "-1",
+      created: true,
+      canceled: true,
+      cancel_reason: inGo("PermissionDenied", DENIED),
+    };
+    for (const one of [range("w"), range("rw", "rz"), range("r", "\0"), {}, { key: "", range_end: "AA==" }]) {
+      expect([one, await watch(one)]).toMatchObject([one, denied]);
+    }
+    expect(await watch(range("rw", "ry"))).not.toHaveProperty("canceled");
+    await root.told("/kv/put", { key: b64("za") });
+    await root.told("/kv/put", { key: b64("rx") });
+    expect((await stream.next()).events.map(({ kv }: { kv: { key: string } }) => kv.key)).toEqual([b64("rx")]);
+
+    await using stranger = new GatewayStream(edge, "/watch", "bad");
+    stranger.send({ create_request: range("r") });
+    expect(await stranger.next()).toMatchObject({ ...denied, cancel_reason: inGo("Unauthenticated", BAD_TOKEN) });
+  });
+
+  test("a watch ends before it tells what its caller may no longer read", async () => {
+    await root.told("/auth/role/add", { name: "short" });
+    await root.told("/auth/role/grant", { name: "short", perm: permission(["READ", "s"]) });
+    await root.told("/auth/user/grant", { user: "al", role: "short" });
+    await using stream = new GatewayStream(edge, "/watch", al.token!);
+    stream.send({ create_request: range("s") }, { create_request: range("r") });
+    expect([await stream.next(), await stream.next()]).toMatchObject([{ created: true }, { created: true }]);
+    await root.told("/auth/user/revoke", { name: "al", role: "short" });
+    await root.told("/kv/put", { key: b64("s") });
+    expect(await stream.next()).toMatchObject({ canceled: true, cancel_reason: inGo("PermissionDenied", DENIED) });
+    await root.told("/kv/put", { key: b64("r") });
+    expect(await stream.next()).toMatchObject({ watch_id: "1", events: [{ kv: { key: b64("r") } }] });
+  });
+
+  test("locks and elections take what their keys take", async () => {
+    const denied = { status: 500, code: 2, message: DENIED.message };
+    const leader = (key: string) => ({ name: b64(key), key: b64(`${key}/1`), rev: "1", lease: "1" });
+    expect(await al.asks("/lock/lock", { name: b64("rw-lock"), lease: 1 })).toBe("ok");
+    expect(await al.asks("/lock/unlock", { key: b64("rw-lock/1") })).toBe("ok");
+    expect(await al.asks("/lock/lock", { name: b64("w"), lease: 1 })).toEqual(denied);
+    expect(await al.asks("/lock/unlock", { key: b64("x/1") })).toEqual(denied);
+    expect(await al.asks("/lock/lock", { name: b64("rw-other"), lease: 2 })).toEqual(denied);
+    expect(await al.asks("/election/campaign", { name: b64("rw-election"), lease: 1 })).toBe("ok");
+    expect(await al.asks("/election/leader", { name: b64("rw-election") })).toBe("ok");
+    expect(await al.asks("/election/campaign", { name: b64("x"), lease: 1 })).toEqual(denied);
+    expect(await al.asks("/election/leader", { name: b64("x") })).toEqual(denied);
+    expect(await al.asks("/election/proclaim", { leader: leader("x"), value: "" })).toEqual(denied);
+    expect(await al.asks("/election/resign", { leader: leader("x") })).toEqual(denied);
   });
 
   test("through the native API a token may as much", async () => {
