@@ -47,6 +47,8 @@ const PROGRESS_MS = 600_000;
 const PROGRESS_JITTER = 0.1;
 /** Of one batch, and besides that one revision: so much a stream holds. */
 const BATCH = { limit: 500, bytesMax: 1024 * 1024 };
+/** Requests that are answered before there is another look at changes. */
+const BURST_MAX = 100;
 /** As the id of a watch: all of them, or none. */
 const NO_WATCH = -1n;
 /** What an event takes besides keys and values. */
@@ -94,6 +96,7 @@ export class WatchStream {
   /** History begins there, as far as is known. */
   #compacted = 0;
   #hasCaughtUp = false;
+  #burst = 0;
   #asked = 0;
   #isDue = false;
   #ticks: ReturnType<typeof setInterval> | undefined;
@@ -116,7 +119,10 @@ export class WatchStream {
         const happening = await this.#next();
         if (happening.type === "gone") return;
         yield* this.#repliesTo(happening);
-        if (happening.type === "request") this.#ask(asked);
+        if (happening.type === "request") {
+          this.#ask(asked);
+          await nextTurn();
+        }
         this.#follow();
       }
     } finally {
@@ -236,7 +242,7 @@ export class WatchStream {
 
   /** One call at a time. With watches behind, theirs and those of the others take turns, and none waits. */
   #follow(): void {
-    if (this.#pending) return;
+    if (this.#pending || this.#isBurst()) return;
     if (this.#watches.size === 0) {
       this.#asked = 0;
       return;
@@ -261,6 +267,13 @@ export class WatchStream {
       (answer) => this.#post({ type: "changes", pending, answer }),
       (error: unknown) => this.#post({ type: "refused", pending, error }),
     );
+  }
+
+  /** Requests come one upon the other: what they ask for is looked after together, but not much later. */
+  #isBurst(): boolean {
+    const isBurst = this.#happened[0]?.type === "request" && this.#burst < BURST_MAX;
+    this.#burst = isBurst ? this.#burst + 1 : 0;
+    return isBurst;
   }
 
   #grouped(): { joined: Group; behind: Group } {
@@ -290,7 +303,8 @@ export class WatchStream {
     const header = this.#call.header(revision);
     const parts = watch.takesFragments ? fragmentsOf(told) : [told];
     for (const [index, part] of parts.entries()) {
-      const events = part.map((event) => eventOf(event, watch.wantsPrevious));
+      const hasPrevious = ({ revision: at }: StoreEvent): boolean => watch.wantsPrevious && at > this.#compacted;
+      const events = part.map((event) => eventOf(event, hasPrevious(event)));
       yield { header, watchId: watch.id, events, fragment: index < parts.length - 1 };
     }
   }
@@ -343,6 +357,9 @@ export class WatchStream {
 }
 
 const ZERO = new Uint8Array(1);
+
+/** What has come meanwhile is there then. */
+const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 const rangeOf = ({ key, to }: Target): Watch["range"] => (to === undefined ? oneKey(key) : { from: key, to });
 

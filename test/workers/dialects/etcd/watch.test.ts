@@ -265,7 +265,7 @@ describe("compaction", () => {
     const gone = await remove("a");
     await compact(gone);
     await using stream = await watching({ ...all(), start_revision: gone, prev_kv: true });
-    expect(shown(await stream.next())).toEqual([expect.stringMatching(`^DELETE a=@${gone}`)]);
+    expect(shown(await stream.next())).toEqual([`DELETE a=@${gone}`]);
   });
 
   test("does not concern who has been told all", async () => {
@@ -276,6 +276,61 @@ describe("compaction", () => {
     await compact(await revision());
     const next = await put("a", "2");
     expect(shown(await stream.next())).toEqual([`PUT a=2@${next}`]);
+  });
+});
+
+describe("rights", () => {
+  /** One that may watch the test's keys. */
+  const watcher = async (): Promise<{ accessor: string; secret: string }> => {
+    const statements = [{ verbs: ["watch"], kind: "kv", match: "prefix", name: prefix }];
+    const { status, json, text } = await edge.api("/tokens", { method: "POST", body: { statements } });
+    if (status >= 300) throw new Error(text);
+    return json;
+  };
+
+  test("are asked for by each watch, and the stream stays open", async () => {
+    const { secret } = await watcher();
+    await using stream = new GatewayStream(edge, "/watch", secret);
+    const denied = {
+      header: expect.any(Object),
+      watch_id: "-1",
+      created: true,
+      canceled: true,
+      cancel_reason: "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+    };
+    for (const create of [{ key: b64("other") }, { ...all(), range_end: b64("\0") }, { ...all(), prev_kv: true }]) {
+      stream.send({ create_request: create });
+      expect(await stream.next()).toEqual(denied);
+    }
+    stream.send({ create_request: all() });
+    expect(await stream.next()).toEqual({ header: expect.any(Object), created: true });
+    const at = await put("a");
+    expect(shown(await stream.next())).toEqual([`PUT a=v@${at}`]);
+  });
+
+  test("that end, end the watch", async () => {
+    const { accessor, secret } = await watcher();
+    await using stream = new GatewayStream(edge, "/watch", secret);
+    stream.send({ create_request: all() });
+    expect(await stream.next()).toMatchObject({ created: true });
+    expect((await edge.api(`/tokens/${accessor}`, { method: "DELETE" })).status).toBeLessThan(300);
+    await put("a");
+    expect(await stream.next()).toEqual({
+      header: expect.any(Object),
+      canceled: true,
+      cancel_reason: "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+    });
+  });
+
+  test("nobody has who shows nothing, or something that nobody knows", async () => {
+    for (const [shown, reason] of [
+      ["", "InvalidArgument desc = etcdserver: user name is empty"],
+      ["unknown", "Unauthenticated desc = etcdserver: invalid auth token"],
+    ] as const) {
+      await using stream = new GatewayStream(edge, "/watch", shown);
+      stream.send({ create_request: all() });
+      expect(await stream.next()).toMatchObject({ canceled: true, cancel_reason: `rpc error: code = ${reason}` });
+    }
   });
 });
 
