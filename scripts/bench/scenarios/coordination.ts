@@ -196,7 +196,8 @@ export async function queue({ seconds }: BenchOptions): Promise<Row[]> {
 
 const LEASES = 10_000;
 /** Enough to grant them all. */
-const GRANT_MS = 25_000;
+const GRANT_MS = 45_000;
+const TXN_OPERATIONS = 100;
 
 /** Each with a key; all end within the same second. */
 export async function leasesExpiring(): Promise<Row[]> {
@@ -206,10 +207,14 @@ export async function leasesExpiring(): Promise<Row[]> {
     const post = (below: string, body: object) =>
       ask(agent, "POST", holdfast.origin + holdfast.path(NAMESPACE, below), holdfast.headers, JSON.stringify(body));
     const endsAt = performance.now() + GRANT_MS;
-    await inTurns(LEASES, 48, async (n) => {
+    const leases = await inTurns(LEASES, 48, async (n) => {
       const ttl = (endsAt + (n % 900) - performance.now()) / 1000;
-      const { id } = JSON.parse(await post("/leases", { ttl })) as { id: string };
-      await post("/txn", { then: [{ type: "put", key: `leased/${n}`, value: "x", lease: id }] });
+      return (JSON.parse(await post("/leases", { ttl })) as { id: string }).id;
+    });
+    await inTurns(LEASES / TXN_OPERATIONS, 4, (n) => {
+      const own = leases.slice(n * TXN_OPERATIONS, (n + 1) * TXN_OPERATIONS);
+      const then = own.map((lease) => ({ type: "put", key: `leased/${lease}`, value: "x", lease }));
+      return post("/txn", { then });
     });
     const leftMs = endsAt - performance.now();
     if (leftMs < 1000) throw new Error("the leases took too long to grant");
