@@ -119,11 +119,12 @@ for (const driver of drivers) {
     continue;
   }
   await using server = values.at === undefined ? await startServer(driver) : runningServer(values.at);
-  const { passed, failed } = await driver.run({ env: server.env, cwd: work });
+  const { passed, failed, skipped } = await driver.run({ env: server.env, cwd: work });
   total.passed += passed;
   total.failed += failed.length;
+  total.skipped += skipped.length;
   console.log(`${failed.length === 0 ? "passed " : "FAILED "}  ${name}: ${passed} steps`);
-  for (const text of failed) console.log(text);
+  for (const text of [...skipped, ...failed]) console.log(text);
 }
 rmSync(work, { recursive: true, force: true });
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

@@ -16,6 +16,7 @@ export interface Step {
 export interface Outcome {
   passed: number;
   failed: string[];
+  skipped: string[];
 }
 
 export interface Surroundings {
@@ -29,7 +30,7 @@ const COMMAND_MS = 300_000;
 const SAID_CHARS_MAX = 2000;
 
 export async function runSteps(steps: readonly Step[], surroundings: Surroundings): Promise<Outcome> {
-  const outcome: Outcome = { passed: 0, failed: [] };
+  const outcome: Outcome = { passed: 0, failed: [], skipped: [] };
   await runInto(outcome, steps, surroundings, new Map());
   return outcome;
 }
@@ -58,19 +59,20 @@ async function runInto(
   }
 }
 
-/** A program of ours around a foreign client: it prints `ok …` and `FAILED …` lines. */
+/** A program of ours around a foreign client: it prints `ok …`, `FAILED …` and `skipped …: why` lines. */
 export async function runProgram(command: readonly string[], surroundings: Surroundings): Promise<Outcome> {
   const running = new Running(command, surroundings, COMMAND_MS);
   running.child.stdin?.end();
   await running.ended;
-  const passed = running.stdout.split("\n").filter((line) => line.startsWith("ok ")).length;
+  const linesOf = (kind: string): string[] => running.stdout.split("\n").filter((line) => line.startsWith(`${kind} `));
+  const passed = linesOf("ok").length;
   const failed =
     running.child.exitCode === 0
       ? []
       : [
           `${command.join(" ")}: ${running.end}\n${running.stdout.slice(-SAID_CHARS_MAX)}${running.stderr.slice(-SAID_CHARS_MAX)}`,
         ];
-  return { passed, failed };
+  return { passed, failed, skipped: linesOf("skipped") };
 }
 
 class Running {
