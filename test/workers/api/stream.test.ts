@@ -60,6 +60,14 @@ describe("calls", () => {
     expect(late).toMatchObject({ status: 409, error: { code: "fenced" } });
   });
 
+  test("need no more than the operation does", async () => {
+    using stream = await StreamClient.open(edge);
+    const name = fresh();
+    const held = await stream.call("acquireLock", { name });
+    expect(held).toMatchObject({ status: 200, value: { name, count: 1 } });
+    expect((await stream.call("nextInSequence", { name })).value).toEqual({ first: "1", last: "1" });
+  });
+
   test("keys are texts, or base64 where they are none", async () => {
     using stream = await StreamClient.open(edge);
     const key = `${fresh()}/ä`;

@@ -54,10 +54,11 @@ export class KeptLeases {
 
   /** Takes note of what a call has granted or ended. */
   note(frame: CallFrame, value: unknown, nowAt: number): KeptLease | null {
-    const { op, params = {}, body } = frame;
+    const { op, params = {} } = frame;
     const name = params["name"]!;
+    // As the operation's own schemas have it, by which both have gone.
+    const { owner, lease } = (frame.body ?? {}) as { owner?: string; lease?: string };
     const answer = value as { id: string; lease: string; owner: string; ttl: number; count: number };
-    const { owner } = (body ?? {}) as { owner?: string; lease?: string };
     const kind = CLAIM_OF.get(op);
     switch (op) {
       case "grantLease":
@@ -66,7 +67,7 @@ export class KeptLeases {
       case "acquireLock":
       case "campaign":
       case "enterBarrier": {
-        if ((body as { lease?: string }).lease !== undefined) return null;
+        if (lease !== undefined) return null;
         const right = { verb: "acquire", kind: "lock", name } as const;
         return this.#keep(answer.lease, answer.ttl, right, claimOf(kind!, name, answer.owner), nowAt);
       }

@@ -110,13 +110,15 @@ class Stream {
     this.#socket = socket;
     this.#asked = asked;
     const { client, env, reauthorize } = asked;
-    this.#client = new NamespaceClient(env.platform, client.namespace, client.datacenter, new Line());
+    const inLine = () => new NamespaceClient(env.platform, client.namespace, client.datacenter, new Line());
+    this.#client = inLine();
     this.#outbox = new Outbox((text) => {
       // Between its end and our hearing of it.
       if (socket.readyState === WebSocket.OPEN) socket.send(text);
     });
     this.#kept = new KeptLeases({
-      client: this.#client,
+      // Renewals do not wait behind the calls.
+      client: inLine(),
       reauthorize,
       onLost: (lease, error) => this.#send(lostText(lease, error)),
     });
