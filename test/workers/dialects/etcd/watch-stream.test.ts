@@ -47,7 +47,7 @@ class Fake {
     return revision;
   }
 
-  ask(...unions: MessageInitShape<typeof WatchRequestSchema>["requestUnion"][]): void {
+  ask(...unions: NonNullable<MessageInitShape<typeof WatchRequestSchema>["requestUnion"]>[]): void {
     this.#requests.push(...unions.map((requestUnion) => create(WatchRequestSchema, { requestUnion })));
     this.#wakeRequests();
   }
