@@ -4,11 +4,12 @@
  *
  * Requests share plain data here, never promises: the runtime may run what awaits another request's promise in the wrong
  * place once one of the two is gone. Whoever opens a batch carries it; who joins looks for its answer by a timer of its
- * own, set to what a batch takes usually. When the one who carries is gone before it set out, another takes over.
+ * own, set to what a batch takes usually; only the calls of one socket, which are one request, wait for each other. When the one who carries is gone before it set out, another takes over.
  */
 import { waitUntil } from "cloudflare:workers";
 import type { Answered, BatchedCall } from "../../objects/calls.ts";
 import type { Outcome } from "../../objects/errors.ts";
+import type { Line } from "./line.ts";
 
 /** The object's end. */
 export interface Carrier {
@@ -24,6 +25,9 @@ interface Batch {
   answers: Answered[] | null;
   /** Of the RPC as a whole. */
   failure: { error: unknown } | null;
+  /** Of the socket that opened it: its own calls may wait for it. */
+  line: Line | undefined;
+  carried: Promise<void>;
 }
 
 const CALLS_MAX = 256;
@@ -41,20 +45,27 @@ export class Batcher {
   #open: Batch | null = null;
   #usualMs = USUAL_MS;
 
-  /** Rejects as the call alone would. `carrier` is asked for only by who needs one. */
-  async call(call: BatchedCall, carrier: () => Carrier): Promise<Outcome<unknown>> {
+  /** Rejects as the call alone would. `carrier` is asked for only by who needs one; `line` is that of the caller's socket. */
+  async call(call: BatchedCall, carrier: () => Carrier, line?: Line): Promise<Outcome<unknown>> {
     const open = this.#open;
     if (open && open.calls.length < CALLS_MAX) {
       const index = open.calls.push(call) - 1;
-      await this.#watch(open, carrier);
+      await (line !== undefined && open.line === line ? open.carried : this.#watch(open, carrier));
       return answerOf(open, index, carrier);
     }
-    const batch: Batch = { calls: [call], openedAt: Date.now(), isSent: false, answers: null, failure: null };
+    const batch: Batch = {
+      calls: [call],
+      openedAt: Date.now(),
+      isSent: false,
+      answers: null,
+      failure: null,
+      line,
+      carried: scheduler.wait(0).then(() => this.#carry(batch, carrier)),
+    };
     this.#open = batch;
-    const carried = scheduler.wait(0).then(() => this.#carry(batch, carrier));
     // Others rely on it, when the client it began for is gone.
-    waitUntil(carried);
-    await carried;
+    waitUntil(batch.carried);
+    await batch.carried;
     return answerOf(batch, 0, carrier);
   }
 

@@ -11,9 +11,14 @@ import { tooManyWaiting } from "./admission.ts";
 const SHARE = 0.75;
 const PATIENCE_MS = 10_000;
 
+/** Between two looks, when it is others who hold the places. */
+const LOOK_MS = 5;
+
 export class Line {
   #last: Promise<unknown> = Promise.resolve();
   #inside = 0;
+  /** Of the first in line, when it waits. */
+  #wake: (() => void) | null = null;
 
   /** As `gate.enter`, when it is its turn. Codes: `unavailable`. */
   enter(gate: Gate): Promise<number> {
@@ -24,13 +29,16 @@ export class Line {
 
   leave(): void {
     this.#inside--;
+    this.#wake?.();
   }
 
   async #enter(gate: Gate): Promise<number> {
     const untilAt = Date.now() + PATIENCE_MS;
     while (this.#inside >= SHARE * gate.limit || gate.isFull(Date.now())) {
       if (Date.now() > untilAt) throw tooManyWaiting();
-      await scheduler.wait(1);
+      const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+      await Promise.race([woken, scheduler.wait(LOOK_MS)]);
+      this.#wake = null;
     }
     this.#inside++;
     return gate.enter(Date.now());

@@ -243,7 +243,9 @@ export class NamespaceClient {
   /** With those of other requests, when there are some and it is small enough to travel with them. */
   #send<T>(call: BatchedCall): Promise<Outcome<T>> {
     if (this.#gate.isShared && isLight(call.args, CALL_BYTES_MAX)) {
-      return batcherOf(this.#name).call(call, () => this.#stub() as unknown as Carrier) as Promise<Outcome<T>>;
+      return batcherOf(this.#name).call(call, () => this.#stub() as unknown as Carrier, this.#line) as Promise<
+        Outcome<T>
+      >;
     }
     return (this.#stub() as unknown as Methods<T>)[call.method](...call.args);
   }
