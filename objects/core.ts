@@ -137,6 +137,8 @@ export class Core {
   /** Renewals since the last checkpoint: it does not tell all. */
   #dirty = false;
   #checkpointAt: number | null = null;
+  /** When lapsed ones were last removed. */
+  #expiredAt = -Infinity;
   #compactedAt = 0;
   #compactedRevision = 0;
   #pulledChanged = false;
@@ -625,7 +627,10 @@ export class Core {
   #expire(now: number): void {
     const nextAt = this.deadlines.nextAt();
     if (nextAt === null || nextAt > now) return;
-    if (now - nextAt > LATE_MS && this.deadlines.extend(now)) {
+    // Not what waits only because so many have lapsed with it: slices of them are removed all the time.
+    const missedFrom = Math.max(nextAt, this.#expiredAt);
+    this.#expiredAt = now;
+    if (now - missedFrom > LATE_MS && this.deadlines.extend(now)) {
       this.#dirty = true;
       this.#checkpointAt = now;
     }

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../objects/bytes.ts";
-import { LAPSE_SLICE } from "../../objects/core.ts";
+import { LAPSE_SLICE, LATE_MS } from "../../objects/core.ts";
 import { codeOf, World } from "./fixture.ts";
 
 describe("times to live", () => {
@@ -139,6 +139,27 @@ describe("leases", () => {
     expect(codeOf(() => world.run("kv.put", { key: utf8("a"), value: utf8("1"), lease: id }))).toBe("not_found");
     expect(codeOf(() => world.core.renewLease(id, world.now))).toBe("not_found");
     expect(codeOf(() => world.run("leases.revoke", { id }))).toBe("not_found");
+  });
+
+  test("L2: very many that lapse at once all go, though that takes longer than a stall may", () => {
+    const world = new World();
+    const count = 5 * LAPSE_SLICE;
+    for (let n = 0; n < count; n++) world.run("leases.grant", { ttlMs: 60_000 });
+    world.now += 60_001;
+    let slices = 0;
+    for (; world.core.settle(world.now); slices++) world.now += 1000;
+    expect(slices).toBe(4);
+    expect(world.core.query("leases.list", { after: null }, world.now).ids).toEqual([]);
+  });
+
+  test("L5: a stall in the middle of that is one all the same", () => {
+    const world = new World();
+    for (let n = 0; n < 2 * LAPSE_SLICE; n++) world.run("leases.grant", { ttlMs: 60_000 });
+    world.now += 60_001;
+    expect(world.core.settle(world.now)).toBe(true);
+    world.now += LATE_MS + 1;
+    expect(world.core.settle(world.now)).toBe(false);
+    expect(world.core.query("leases.list", { after: null }, world.now).ids).toHaveLength(LAPSE_SLICE);
   });
 
   test("many are renewed together; those that have ended are named", () => {
