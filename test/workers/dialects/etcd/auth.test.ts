@@ -273,6 +273,20 @@ describe("tokens of Holdfast's", () => {
   });
 });
 
+describe("guessing", () => {
+  test("is held up for that name, and shows nobody who is there", async () => {
+    const at = new As("guessing");
+    const { al } = await withUser(at);
+    const nobody = at.with(null);
+    const guess = (name: string, password = "no") => nobody.asks("/auth/authenticate", { name, password });
+    for (let i = 0; i < 60; i++) expect([i, await guess("al")]).toEqual([i, WRONG]);
+    const heldUp = { status: 429, code: 8, message: "etcdserver: too many requests" };
+    expect([await guess("al"), await guess("al", "pw")]).toEqual([heldUp, heldUp]);
+    expect([await guess("root", "rootpw"), await al.asks("/lease/leases")]).toEqual(["ok", "ok"]);
+    for (let i = 0; i < 61; i++) expect([i, await guess(`none${i}`)]).toEqual([i, WRONG]);
+  });
+});
+
 describe("the end of a token", () => {
   const PUT = ["/kv/put", { key: b64("a") }] as const;
 

@@ -9,6 +9,7 @@ import { MANAGEMENT_ID } from "../../../../objects/policy/policies.ts";
 import type { UserGrant, UserView } from "../../../../objects/policy/users.ts";
 import { authorizerOf, hashOf, namespaceExists } from "../../../request/authorizer.ts";
 import { sourceOf } from "../../../request/caller.ts";
+import { Guesses } from "../../../request/guesses.ts";
 import { hashPassword, isPassword } from "../../../request/passwords.ts";
 import { GRPC } from "../../../tunnel/wire/status.ts";
 import { freshToken, TOKEN_LIFE_MS } from "../auth/logins.ts";
@@ -16,7 +17,7 @@ import { ON_LEASES, permissionsOf, placeOf, statementOf } from "../auth/permissi
 import type { Words } from "../auth/records.ts";
 import { done, headerOf, inWords, namesIn, primaryClient, read, READING, write, WRITING } from "../auth/records.ts";
 import type { Call } from "../call.ts";
-import { EtcdError, refused, userNameIsEmpty } from "../errors.ts";
+import { EtcdError, refused, tooManyRequests, userNameIsEmpty } from "../errors.ts";
 import type { Auth } from "../gen/etcdserverpb_pb.js";
 import type { Implementation } from "../service.ts";
 
@@ -172,6 +173,9 @@ const noPasswordUser = (): EtcdError =>
 const NO_USER: Words = { not_found: noUser };
 const NO_ROLE: Words = { not_found: noRole };
 
+/** In this isolate. */
+const guesses = new Guesses();
+
 /** Whoever has proven nothing must not bring a namespace into being. */
 const exists = ({ env, namespace }: Call): Promise<boolean> => namespaceExists(env, namespace);
 
@@ -183,7 +187,16 @@ async function tokenOfUser(name: string, password: string, call: Call): Promise<
   const { isOn, user } = value;
   if (!isOn) return null;
   if (user && user.password === null) throw noPasswordUser();
-  if (!(await isPassword(password, user?.password ?? null)) || !user) return null;
+  // All who are not there are counted together, and told apart from nobody: they are only not hashed for any more.
+  const guessed = `${call.namespace}\0${user ? user.id : ""}`;
+  if (guesses.isHeldUp(guessed, Date.now())) {
+    if (user) throw tooManyRequests();
+    return null;
+  }
+  if (!(await isPassword(password, user?.password ?? null)) || !user) {
+    guesses.countWrong(guessed, Date.now());
+    return null;
+  }
   const secret = freshToken(revision);
   const caller = { principal: `user:${name}`, source: sourceOf(call.request, call.env), dialect: "etcd" };
   const input = {
