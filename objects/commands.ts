@@ -46,7 +46,7 @@ import { hasPuts, transact } from "./kv/txn.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import type { GrantInput } from "./leases/leases.ts";
 import { describeLease, grantLease, listLeases } from "./leases/leases.ts";
-import type { Holding, WithdrawInput } from "./locks/arbiter.ts";
+import type { Holding, ShownToken, WithdrawInput } from "./locks/arbiter.ts";
 import type { AcquireInput, ReleaseInput } from "./locks/locks.ts";
 import * as locks from "./locks/locks.ts";
 import type { LookupInput } from "./lookups/lookups.ts";
@@ -345,9 +345,8 @@ export const QUERIES = {
   "lock.list": ({ store }: QueryContext, input: PageInput) => locks.listLocks(store, input),
   /** One claim, held or waiting; null when it is gone. */
   "lock.claim": ({ store }: QueryContext, input: { name: string; owner: string }) => locks.findLockClaim(store, input),
-  /** Whether the token holds the lock; with an owner, that owner's. */
-  "lock.check": ({ store }: QueryContext, input: { name: string; token: number; owner?: string | undefined }) =>
-    locks.locks.isHeld(store, input.name, input.token, input.owner),
+  /** Whether the token holds the lock; with an owner, which a shared lock needs, that owner's. */
+  "lock.check": ({ store }: QueryContext, input: ShownToken) => locks.locks.isHeld(store, input, "owner"),
   "election.get": ({ store }: QueryContext, input: { name: string }) => elections.describeElection(store, input),
   "election.list": ({ store }: QueryContext, input: PageInput) => elections.listElections(store, input),
   "election.leader": ({ store }: QueryContext, input: { name: string }) => elections.findLeader(store, input),

@@ -4,7 +4,7 @@
  * A name has a capacity, a claim a weight; what fits is held, what does not waits behind all that came before. So nothing
  * overtakes: a reader does not pass the writer who waits before it. In the commit that frees capacity whoever is next has it,
  * with the commit's revision as fencing token; revisions never go back, so neither do tokens. What is granted by one commit
- * together has one token.
+ * together has one token; so whoever may hold beside others shows its token with its name.
  *
  * A claim hangs on a lease and goes with it, and is granted only while that lives (rule M3). Its record changes when it is
  * granted and when it goes, so whoever waits watches one key, which nobody else's fate touches.
@@ -84,6 +84,9 @@ export interface Holding {
   owner: string;
   token: number;
 }
+
+/** What is shown by whoever is to hold it; the owner may be missing where it holds it alone. */
+export type ShownToken = Omit<Holding, "owner"> & { owner?: string | undefined };
 
 /** Ends a lease with all that hangs on it. */
 export type EndLease = (txn: Txn, context: Context, lease: string) => void;
@@ -217,12 +220,25 @@ export class Arbiter {
     return claim;
   }
 
-  /** Whether anybody holds the name with this token; with an owner, whether that one does. */
-  isHeld(reader: Reader, name: string, token: number, owner?: string): boolean {
+  /**
+   * Whether the name is held with this token, by this owner. Only who holds all of the capacity may leave its name out: with
+   * others beside it the token may be theirs. Codes: `invalid_argument`, naming the owner by `ownerField`.
+   */
+  isHeld(reader: Reader, { name, token, owner }: ShownToken, ownerField: string): boolean {
     assertName("name", name);
     assertRevision("token", token);
-    if (owner !== undefined) return this.claimOf(reader, { name, owner })?.token === token;
-    return this.#holding.under(reader, [name, digits(token)], { limit: 1 }).length > 0;
+    if (owner !== undefined) {
+      assertName(ownerField, owner);
+      return this.claims.get(reader, name, owner)?.token === token;
+    }
+    const [found] = this.#holding.under(reader, [name, digits(token)], { limit: 1 });
+    if (!found) return false;
+    const { weight } = this.claims.get(reader, name, this.#holding.parts(found.key)[2]!)!;
+    if (weight === this.contests.get(reader, name)!.capacity) return true;
+    throw invalid(
+      ownerField,
+      `is needed: ${this.what} "${name}" is shared, and others may hold it with the same token`,
+    );
   }
 
   fenced(name: string, token: number): HoldfastError {

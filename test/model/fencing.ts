@@ -1,28 +1,39 @@
 /**
- * Fencing tokens of all grants of a lock, without a search: no two are equal (but where many hold at once), they rise in real time, and no more permits were
- * certainly held at once than there are. Rules M1, M2, for histories too long to search.
+ * Fencing tokens of all grants of a lock, without a search: no two are equal (but where many hold at once), they rise in real
+ * time, and no more permits were certainly held at once than there are. Shown with its owner's name, a token passes while it is
+ * certainly held, and never once its release was acknowledged, whoever else has the same. Rules M1, M2, M4, M5, for histories
+ * too long to search.
  */
 import type { Call, Violation } from "./history.ts";
 import type { LockInput, LockOutput } from "./models/lock.ts";
 
+type Acquisition = LockInput & { kind: "acquire" };
+
 interface Grant {
   token: number;
   permits: number;
-  call: Call<LockInput, LockOutput>;
+  call: Call<Acquisition, LockOutput>;
   /** Until when it was certainly held: an end was asked for, or may have come by itself. */
   heldUntil: number;
+  /** From when it was certainly not: its release had been acknowledged. */
+  goneFrom: number;
 }
 
 export function checkFencing(calls: readonly Call<LockInput, LockOutput>[], permits: number): Violation[] {
+  const grants = grantsOf(calls);
+  const byLock = Map.groupBy(grants, ({ call }) => call.input.lock).values();
   return [
-    ...Map.groupBy(grantsOf(calls), ({ call }) => (call.input.kind === "acquire" ? call.input.lock : "")).values(),
-  ].flatMap((grants) => [...checkTokens(grants, permits === 1), ...checkHolders(grants, permits)]);
+    ...[...byLock].flatMap((ofLock) => [...checkTokens(ofLock, permits === 1), ...checkHolders(ofLock, permits)]),
+    ...checkUses(calls, grants),
+  ];
 }
 
 function grantsOf(calls: readonly Call<LockInput, LockOutput>[]): Grant[] {
   const ends = new Map<string, number>();
+  const gone = new Map<string, number>();
   const renewals = new Map<string, number>();
-  for (const { input, calledAt, outcome, output } of calls) {
+  for (const { input, calledAt, returnedAt, outcome, output } of calls) {
+    if (input.kind === "release" && output && "done" in output && output.done) gone.set(input.hold, returnedAt);
     if (input.kind === "release" && outcome !== "fail")
       ends.set(input.hold, Math.min(ends.get(input.hold) ?? Infinity, calledAt));
     if (input.kind === "renew" && output && "done" in output && output.done)
@@ -33,9 +44,29 @@ function grantsOf(calls: readonly Call<LockInput, LockOutput>[]): Grant[] {
     if (input.kind !== "acquire" || !output || !("token" in output) || output.token === null) return [];
     const lapsesAt = Math.max(calledAt + input.ttlMs, renewals.get(input.hold) ?? 0);
     const heldUntil = Math.min(lapsesAt, ends.get(input.hold) ?? Infinity);
-    return [{ token: output.token, permits: input.permits, call, heldUntil }];
+    const goneFrom = gone.get(input.hold) ?? Infinity;
+    return [{ token: output.token, permits: input.permits, call: { ...call, input }, heldUntil, goneFrom }];
   });
 }
+
+function checkUses(calls: readonly Call<LockInput, LockOutput>[], grants: readonly Grant[]): Violation[] {
+  const byHold = new Map(grants.map((grant) => [holdingOf({ ...grant.call.input, token: grant.token }), grant]));
+  return calls.flatMap((call): Violation[] => {
+    const { input, output, calledAt, returnedAt } = call;
+    if (input.kind !== "check" && input.kind !== "guardedWrite" && input.kind !== "renew") return [];
+    const grant = byHold.get(holdingOf(input));
+    if (!grant || !output || !("done" in output)) return [];
+    const what = `${input.kind} of ${input.hold} with token ${input.token}`;
+    if (output.done && calledAt > grant.goneFrom)
+      return [{ rule: "M5", what: `${what} passed after its release`, calls: [grant.call, call] }];
+    if (!output.done && calledAt > grant.call.returnedAt && returnedAt < grant.heldUntil)
+      return [{ rule: "M4", what: `${what} was refused while it was held`, calls: [grant.call, call] }];
+    return [];
+  });
+}
+
+const holdingOf = ({ lock, hold, token }: { lock: string; hold: string; token: number }): string =>
+  `${lock} ${hold} ${token}`;
 
 function checkTokens(grants: readonly Grant[], isUnique: boolean): Violation[] {
   const violations: Violation[] = [];

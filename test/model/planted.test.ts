@@ -110,6 +110,17 @@ const suites = {
     (random, fault) => checkFencing(locksHistory(random, fault, { permits: 1 }), 1),
     ["grants to two holders", "uses a token again", "goes back with its tokens"],
   ),
+  "fencing where several hold": suite<LockFault>(
+    (random, fault) => checkFencing(locksHistory(random, fault, { permits: 3, calls: 1500 }), 3),
+    [
+      "goes back with its tokens",
+      "lapses early",
+      "confirms what is not held",
+      "lets a stale token write",
+      "acknowledges a release and keeps holding",
+      "lets a stale owner in by another's token",
+    ],
+  ),
   semaphore: suite<LockFault>(
     (random, fault) => found(search(locksOf(3), withLapses(locksHistory(random, fault, { permits: 3 })))),
     ["grants to two holders", "uses a token again", "goes back with its tokens", "lists a holder that is none"],

@@ -128,7 +128,7 @@ export const lockRoutes = [
     permission: [{ verb: "read", kind: "lock", on: "name" }],
     query: z.strictObject({
       token: whole(1, REVISION_MAX, "The token that was shown"),
-      owner: words("Only if it is this owner's"),
+      owner: words("Only if it is this owner's; needed where the lock is shared: by readers, by permits"),
     }),
     response: z.object({ held: z.boolean() }),
     async handle({ client, params, query }) {

@@ -15,7 +15,10 @@ const COMMAND_HEADERS = z.object({
   "X-Holdfast-Fence": z
     .string()
     .optional()
-    .describe("lock/<name> <token>, or election/…: refused (fenced) unless the token holds it in that same commit"),
+    .describe(
+      "lock/<name> <token> <owner>, or election/…, name and owner percent-encoded: refused (fenced) unless that token holds " +
+        "it in that same commit. The owner may be left out but for a lock that is shared: by readers, by permits",
+    ),
 });
 let made: OpenApiDocument | undefined;
 

@@ -131,16 +131,30 @@ export function requestIdOf(headers: Headers): string | undefined {
   return id;
 }
 
-/** `X-Holdfast-Fence: lock/<name> <token>`, or `election/…`; the name percent-encoded. Codes: `invalid_argument`. */
+/**
+ * `X-Holdfast-Fence: lock/<name> <token>`, or `election/…`, and behind it ` <owner>`, without which a token of a shared lock
+ * says too little; name and owner percent-encoded. Codes: `invalid_argument`.
+ */
 export function fenceOf(headers: Headers): Fence | undefined {
   const text = headers.get(FENCE_HEADER);
   if (text === null) return undefined;
-  const match = /^(lock|election)\/(\S{1,4096}) ([1-9]\d{0,15})$/.exec(text);
-  if (!match) throw invalid(FENCE_HEADER, "must be lock/<name> or election/<name>, a space and the token");
+  const match = /^(lock|election)\/(\S{1,4096}) ([1-9]\d{0,15})(?: (\S{1,4096}))?$/.exec(text);
+  if (!match) {
+    throw invalid(
+      FENCE_HEADER,
+      "must be lock/<name> or election/<name>, a space and the token, and perhaps one and the owner",
+    );
+  }
+  const [, kind, name, token, owner] = match;
   try {
-    return { kind: match[1] as ClaimKind, name: decodeURIComponent(match[2]!), token: Number(match[3]) };
+    return {
+      kind: kind as ClaimKind,
+      name: decodeURIComponent(name!),
+      token: Number(token),
+      owner: owner === undefined ? undefined : decodeURIComponent(owner),
+    };
   } catch {
-    throw invalid(FENCE_HEADER, "must have a name that is percent-encoded UTF-8");
+    throw invalid(FENCE_HEADER, "must have a name and an owner that are percent-encoded UTF-8");
   }
 }
 

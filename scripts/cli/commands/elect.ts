@@ -8,7 +8,7 @@ import type { CommandContext } from "../main.ts";
 import { print, printable } from "../output.ts";
 import { onStop } from "../stop.ts";
 import { whileHeld } from "../while-held.ts";
-import { addClaimOptions, callsOf, claimOf, type ClaimOptions } from "./lock.ts";
+import { addClaimOptions, callsOf, claimOf, type ClaimOptions, envOf } from "./lock.ts";
 
 interface ElectOptions extends ClaimOptions {
   value?: string;
@@ -24,8 +24,9 @@ export function addElectCommand(program: Command, context: CommandContext): void
     .option("--observe", "do not campaign: print who leads, until interrupted")
     .addHelpText(
       "after",
-      "\nThe command finds HOLDFAST_ELECTION_NAME, _OWNER, _TOKEN (the fencing token) and _LEASE in its environment. Its exit" +
-        "\ncode is passed on; when leadership is lost, it is ended and the exit code is 6.",
+      "\nThe command finds HOLDFAST_ELECTION_NAME, _OWNER, _TOKEN (the fencing token), _LEASE and _FENCE (what to send as" +
+        "\nX-Holdfast-Fence) in its environment. Its exit code is passed on; when leadership is lost, it is ended and the exit" +
+        "\ncode is 6.",
     );
   addClaimOptions(elect);
   addConnectionOptions(elect).action(async (name: string, command: string[], options: ElectOptions) => {
@@ -39,12 +40,7 @@ export function addElectCommand(program: Command, context: CommandContext): void
       what: `the election "${name}"`,
       waitMs,
       command,
-      env: ({ token, lease }) => ({
-        HOLDFAST_ELECTION_NAME: name,
-        HOLDFAST_ELECTION_OWNER: owner,
-        HOLDFAST_ELECTION_TOKEN: String(token),
-        HOLDFAST_ELECTION_LEASE: lease,
-      }),
+      env: (held) => envOf("election", name, owner, held),
       onHeld: ({ token }) =>
         print(
           options.json ? `${JSON.stringify({ name, owner, token })}\n` : `leading ${printable(name)}, token ${token}\n`,

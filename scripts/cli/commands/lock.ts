@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Command } from "commander";
-import type { ClaimCalls } from "../claim.ts";
+import type { ClaimCalls, Held } from "../claim.ts";
 import type { ClaimOutput, HoldfastClient, LockOutput } from "../client.ts";
 import { addConnectionOptions, connect, type ConnectionOptions } from "../connection.ts";
 import { seconds } from "../duration.ts";
@@ -37,8 +37,9 @@ export function addLockCommand(program: Command, context: CommandContext): void 
     .option("--permits <n>", "how many of them to take (default: 1)")
     .addHelpText(
       "after",
-      "\nThe command finds HOLDFAST_LOCK_NAME, _OWNER, _TOKEN (the fencing token) and _LEASE in its environment. Its exit" +
-        "\ncode is passed on; when the lock is lost, it is ended and the exit code is 6.",
+      "\nThe command finds HOLDFAST_LOCK_NAME, _OWNER, _TOKEN (the fencing token), _LEASE and _FENCE (what to send as" +
+        "\nX-Holdfast-Fence) in its environment. Its exit code is passed on; when the lock is lost, it is ended and the exit" +
+        "\ncode is 6.",
     );
   addClaimOptions(lock);
   addConnectionOptions(lock).action(async (name: string, command: string[], options: LockOptions) => {
@@ -54,12 +55,7 @@ export function addLockCommand(program: Command, context: CommandContext): void 
       what: `lock "${name}"`,
       waitMs,
       command,
-      env: ({ token, lease }) => ({
-        HOLDFAST_LOCK_NAME: name,
-        HOLDFAST_LOCK_OWNER: owner,
-        HOLDFAST_LOCK_TOKEN: String(token),
-        HOLDFAST_LOCK_LEASE: lease,
-      }),
+      env: (held) => envOf("lock", name, owner, held),
       onHeld: () => {},
     });
     context.exit(code);
@@ -107,6 +103,19 @@ export function callsOf(
       const { value } = await client.claim<Withdrawn>(kind, name, "withdraw", { owner });
       return isLock ? value.claim : value.candidate;
     },
+  };
+}
+
+/** What a command is told of the claim under which it runs. */
+export function envOf(kind: "lock" | "election", name: string, owner: string, held: Held): Record<string, string> {
+  const prefix = `HOLDFAST_${kind.toUpperCase()}`;
+  const token = String(held.token);
+  return {
+    [`${prefix}_NAME`]: name,
+    [`${prefix}_OWNER`]: owner,
+    [`${prefix}_TOKEN`]: token,
+    [`${prefix}_LEASE`]: held.lease,
+    [`${prefix}_FENCE`]: `${kind}/${encodeURIComponent(name)} ${token} ${encodeURIComponent(owner)}`,
   };
 }
 

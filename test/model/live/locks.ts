@@ -108,10 +108,10 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
   }
 
   async #guardedWrite(client: number, { lock, hold, token }: Held): Promise<void> {
-    // Of what many hold at once others may have the same token: only an exclusive lock guards by it alone.
-    if (lock !== "mutex") return this.#check(client, { lock, hold, token });
     await this.record(client, { kind: "guardedWrite", lock, hold, token }, async (headers) => {
-      const fenced = { ...headers, "x-holdfast-fence": `lock/${lock} ${token}` };
+      // What is granted together has one token: where several hold at once it guards with its owner alone.
+      const shown = lock === "mutex" ? token : `${token} ${hold}`;
+      const fenced = { ...headers, "x-holdfast-fence": `lock/${lock} ${shown}` };
       const asked = { method: "PUT", body: String(token), headers: fenced };
       const { status } = await this.call(`${API}/kv/guarded`, asked, [409]);
       return { done: status !== 409 };

@@ -1,6 +1,7 @@
 /** Locks: what each kind grants, in which order, under which tokens, and what ends a claim. Rules M1 to M7, M9. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../../objects/bytes.ts";
+import type { Fence } from "../../../objects/fences.ts";
 import { claimRange, WAITERS_MAX } from "../../../objects/locks/arbiter.ts";
 import type { AcquireInput, LockClaim, LockInfo, LockTerms } from "../../../objects/locks/locks.ts";
 import { locks } from "../../../objects/locks/locks.ts";
@@ -34,6 +35,14 @@ const release = (owner: string, token = claim(owner)!.token!, all = false) =>
 const withdraw = (owner: string, ticket?: number) => world.run("lock.withdraw", { name: "l", owner, ticket });
 const check = (token: number, owner?: string): boolean =>
   world.core.query("lock.check", { name: "l", token, owner }, world.now);
+
+/** What becomes of a command with a fence: `none`, the code of its refusal, or the field of the fence that is at fault. */
+function guarded(token: number, owner?: string): string {
+  const fence: Fence = { kind: "lock", name: "l", token, owner };
+  const input = { key: utf8("k"), value: utf8("v") };
+  const [result] = world.core.execute([{ command: "kv.put", input, caller: CALLER, fence }], world.now);
+  return result!.ok ? "none" : String(result!.error.details?.["field"] ?? result!.error.code);
+}
 
 describe("a mutex", () => {
   test("is held by who comes first, and handed on in the commit that frees it, in the order of arrival", () => {
@@ -241,6 +250,30 @@ describe("tokens", () => {
     expect(codeOf(() => release("b", stale))).toBe("fenced");
     expect([held(), world.core.revision]).toEqual([["b"], before]);
     expect([check(stale), check(token), check(token, "b"), check(token, "a")]).toEqual([false, true, true, false]);
+  });
+
+  test("of a shared lock are one owner's, though others were granted theirs in the same commit (M4, M5)", () => {
+    for (const [shared, whole] of [
+      [READ, WRITE],
+      [permits(1), permits(3)],
+    ] as const) {
+      const exclusive = granted("w", whole);
+      expect([check(exclusive), check(exclusive, "w"), check(exclusive, "a")]).toEqual([true, true, false]);
+      for (const owner of ["a", "b"]) expect(acquire(owner, shared)!.token).toBeNull();
+      release("w");
+      const token = claim("a")!.token!;
+      expect(claim("b")!.token).toBe(token);
+      expect([check(token, "a"), check(token, "b")]).toEqual([true, true]);
+      expect([guarded(token, "a"), guarded(token, "b")]).toEqual(["none", "none"]);
+      release("a");
+      expect([check(token, "a"), check(token, "b")]).toEqual([false, true]);
+      expect([guarded(token, "a"), guarded(token, "b")]).toEqual(["fenced", "none"]);
+      expect(() => check(token)).toThrow("owner: is needed");
+      expect(guarded(token)).toBe("fence.owner");
+      expect([check(exclusive), guarded(exclusive)]).toEqual([false, "fenced"]);
+      release("b");
+      expect([check(token), guarded(token), guarded(token, "b")]).toEqual([false, "fenced", "fenced"]);
+    }
   });
 
   test("rise over a restart, and over a restore, which frees everything (M5, M9)", () => {

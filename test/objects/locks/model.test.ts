@@ -40,8 +40,8 @@ interface Claim {
 class Model {
   holders: Claim[] = [];
   waiters: Claim[] = [];
-  /** Of grants that have ended. */
-  readonly spent = new Set<number>();
+  /** Grants that have ended. */
+  readonly spent: { owner: string; token: number }[] = [];
   highest = 0;
   readonly #capacity: number;
 
@@ -58,10 +58,9 @@ class Model {
   }
 
   remove(gone: readonly Claim[], revision: number): void {
-    for (const { token } of gone) if (token !== null) this.spent.add(token);
+    for (const { owner, token } of gone) if (token !== null) this.spent.push({ owner, token });
     this.holders = this.holders.filter((claim) => !gone.includes(claim));
     this.waiters = this.waiters.filter((claim) => !gone.includes(claim));
-    for (const { token } of this.holders) this.spent.delete(token!);
     while (this.waiters.length > 0 && this.fits(this.waiters[0]!.weight)) this.grant(this.waiters.shift()!, revision);
   }
 
@@ -122,7 +121,7 @@ class Trial {
       else this.#act(step);
     }
     this.#compare();
-    for (const token of model.spent) expect(this.#isHeld(token)).toBe(false);
+    for (const { owner, token } of model.spent) expect(this.#isHeld(token, owner)).toBe(false);
   }
 
   #act(step: Exclude<Step, { type: "pass" | "crash" }>): void {
@@ -230,11 +229,15 @@ class Trial {
     expect(shown(info.holders).toSorted()).toEqual(shown(model.holders).toSorted());
     expect(shown(info.waiters)).toEqual(shown(model.waiters));
     expect([info.holderCount, info.waiterCount]).toEqual([model.holders.length, model.waiters.length]);
-    for (const { token } of model.holders) expect(this.#isHeld(token!)).toBe(true);
+    for (const { owner, token, weight } of model.holders) {
+      expect(this.#isHeld(token!, owner)).toBe(true);
+      const isAlone = weight === this.#kind.capacity;
+      expect(codeOf(() => expect(this.#isHeld(token!)).toBe(true))).toBe(isAlone ? "none" : "invalid_argument");
+    }
   }
 
-  #isHeld(token: number): boolean {
-    return this.world.core.query("lock.check", { name: NAME, token }, this.world.now);
+  #isHeld(token: number, owner?: string): boolean {
+    return this.world.core.query("lock.check", { name: NAME, token, owner }, this.world.now);
   }
 }
 
@@ -245,7 +248,7 @@ test.each(KINDS.map((kind) => [Object.values(kind.terms)[0]!.kind, kind] as cons
     fc.property(steps, (sequence) => {
       const trial = new Trial(kind);
       for (const one of sequence) trial.run(one);
-      grants += trial.model.spent.size;
+      grants += trial.model.spent.length;
     }),
     { numRuns: 40 },
   );

@@ -21,10 +21,11 @@ const waits = (name: string, owner: string) =>
 
 describe("lock", () => {
   test("runs the command while it holds the lock, passes its exit code on, and releases", async () => {
-    const script = "console.log(process.env.HOLDFAST_LOCK_TOKEN, process.env.HOLDFAST_LOCK_OWNER); process.exit(7)";
-    const { stdout, code } = await start("lock", "cli-1", "--owner", "me", ...node(script)).ended;
+    const script =
+      "const { env } = process; console.log(env.HOLDFAST_LOCK_OWNER, env.HOLDFAST_LOCK_FENCE); process.exit(7)";
+    const { stdout, code } = await start("lock", "cli-1", "--owner", "me & you", ...node(script)).ended;
     expect(code).toBe(7);
-    expect(stdout).toMatch(/^\d+ me\n$/);
+    expect(stdout).toMatch(/^me & you lock\/cli-1 \d+ me%20%26%20you\n$/);
     expect((await edge.api("/locks/cli-1")).json.kind).toBeNull();
   });
 
@@ -43,6 +44,18 @@ describe("lock", () => {
     first.child.kill("SIGTERM");
     expect((await first.ended).code).toBe(143);
     expect(await second.ended).toMatchObject({ code: 0, stdout: "mine\n" });
+  });
+
+  test("what the command finds of the fence guards its writes while it holds", async () => {
+    const script = "console.log(`fence ${process.env.HOLDFAST_LOCK_FENCE}.`); setInterval(() => {}, 1000)";
+    const reader = start("lock", "cli fence", "--shared", ...node(script));
+    await reader.says(/^fence .+\.\n/);
+    const headers = { "x-holdfast-fence": /^fence (.+)\.\n/.exec(reader.stdout)![1]! };
+    const write = () => edge.api("/kv/guarded", { method: "PUT", body: "x", headers });
+    expect((await write()).status).toBe(200);
+    reader.child.kill();
+    await reader.ended;
+    expect((await write()).json.code).toBe("fenced");
   });
 
   test("readers together, a semaphore by permits", async () => {

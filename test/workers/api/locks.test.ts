@@ -179,12 +179,47 @@ describe("a fence", () => {
     expect((await put(`lock/${path} ${next.token}`, "third")).json.code).toBe("fenced");
   });
 
+  test("of a shared lock names the owner: others who were granted it together have the same token (M5)", async () => {
+    const name = fresh();
+    const semaphore = { kind: "semaphore", limit: 2 };
+    const whole = (await acquire(name, "w", { ...semaphore, permits: 2 })).json.token;
+    expect((await put(`lock/${name} ${whole}`, "alone")).status).toBe(200);
+    const owners = ["ä b", "b"] as const;
+    const answers = owners.map((owner) => acquire(name, owner, semaphore));
+    await edge.until(`/locks/${name}`, ({ json }) => json.waiterCount === 2);
+    await release(name, "w", whole);
+    const [{ token }, { token: same }] = (await Promise.all(answers)).map(({ json }) => json) as [
+      Reply["json"],
+      Reply["json"],
+    ];
+    expect(same).toBe(token);
+    const [first, second] = owners.map((owner) => `lock/${name} ${token} ${encodeURIComponent(owner)}`) as [
+      string,
+      string,
+    ];
+    expect([(await put(first, "first")).status, (await put(second, "second")).status]).toEqual([200, 200]);
+    await release(name, owners[0], token);
+    expect((await put(first, "late")).json).toMatchObject({ code: "fenced", lock: name, token });
+    expect((await put(second, "third")).status).toBe(200);
+    expect((await put(`lock/${name} ${token}`, "whose")).json).toMatchObject({ status: 400, field: "fence.owner" });
+    expect((await edge.api("/kv/guarded")).text).toBe("third");
+    const check = async (owner: string): Promise<unknown> =>
+      (await edge.api(`/locks/${name}/check?token=${token}${owner}`)).json;
+    expect(await check(`&owner=${encodeURIComponent(owners[0])}`)).toEqual({ held: false });
+    expect(await check(`&owner=${owners[1]}`)).toEqual({ held: true });
+    expect(await check("")).toMatchObject({ status: 400, field: "owner" });
+  });
+
   test("holds for whatever is changed, and by leadership as well", async () => {
     const { token } = (await post("/elections/fence/campaign", { owner: "a" })).json;
-    const headers = { "x-holdfast-fence": `election/fence ${token}` };
     const operations = { then: [{ type: "put", key: "guarded", value: "txn" }] };
-    const transact = (): Promise<Reply> => edge.api("/txn", { method: "POST", body: operations, headers });
+    const transact = (owner = ""): Promise<Reply> => {
+      const headers = { "x-holdfast-fence": `election/fence ${token}${owner}` };
+      return edge.api("/txn", { method: "POST", body: operations, headers });
+    };
     expect((await transact()).status).toBe(200);
+    expect((await transact(" a")).status).toBe(200);
+    expect((await transact(" b")).json.code).toBe("fenced");
     await post("/elections/fence/resign", { owner: "a", token });
     expect((await transact()).json).toMatchObject({ code: "fenced", election: "fence" });
   });
@@ -213,8 +248,9 @@ describe("a fence", () => {
     const statements = [{ verbs: ["create", "update"], kind: "kv", match: "prefix", name: "" }];
     const { secret } = (await post("/tokens", { statements })).json;
     expect((await put("lock/l 5", "x", secret)).json).toMatchObject({ status: 403, kind: "lock", name: "l" });
-    for (const fence of ["", "lock/l", "lock/l 0", "lock/l 1.5", "lock/ 5", "queue/l 5", "lock/%ff 5", "lock/a%00b 5"])
-      expect((await put(fence, "x")).status).toBe(400);
+    const malformed = ["", "lock/l", "lock/l 0", "lock/l 1.5", "lock/ 5", "queue/l 5", "lock/%ff 5", "lock/a%00b 5"];
+    const ownerless = ["lock/l 5 a b", "lock/l 5 %ff", "lock/l 5 a%00b"];
+    for (const fence of [...malformed, ...ownerless]) expect((await put(fence, "x")).status).toBe(400);
   });
 });
 

@@ -31,7 +31,7 @@ export const callFrame = z
     body: z.unknown().optional().describe("As over HTTP; where that takes bytes, a text"),
     bodyBase64: z.string().optional().describe("Instead of body, where HTTP takes bytes"),
     idempotencyKey: visible(128).optional(),
-    fence: visible(4200).optional().describe("As X-Holdfast-Fence"),
+    fence: visible(8300).optional().describe("As X-Holdfast-Fence"),
   })
   .openapi("StreamCall");
 export type CallFrame = z.infer<typeof callFrame>;
