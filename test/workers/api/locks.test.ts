@@ -144,6 +144,53 @@ describe("acquire, renew, release", () => {
     expect((await post(`/locks/${name}/withdraw`, { owner: "a" })).json.claim.owner).toBe("a");
   });
 
+  describe("a wait that breaks off because the object ends, again and again", () => {
+    /** The object ends whenever it is about to commit, until the request has its answer. */
+    const brokenOff = async (asked: Promise<Reply>): Promise<Reply> => {
+      let isAnswered = false;
+      const answer = asked.finally(() => (isAnswered = true));
+      const headers = { "x-holdfast-test-abort": "before_commit" };
+      while (!isAnswered) await edge.put("/kv/kill", "x", { headers });
+      return answer;
+    };
+    const UNKNOWN = { status: 503, code: "unavailable", outcome: "unknown" };
+
+    test("with stay: whether it has been granted is unknown, the place stays, and the same owner takes it up", async () => {
+      const name = fresh();
+      const { token } = (await acquire(name, "a", { ttl: 60 })).json;
+      const asking = acquire(name, "b", { ttl: 60, stay: true });
+      await waiting(name, "b");
+      expect((await brokenOff(asking)).json).toMatchObject(UNKNOWN);
+      expect(ownersOf((await waiting(name, "b")).json.waiters)).toEqual(["b"]);
+      await release(name, "a", token);
+      expect((await acquire(name, "b", { ttl: 60, stay: true })).json).toMatchObject({ owner: "b", count: 1 });
+    });
+
+    test("so is leadership", async () => {
+      const name = fresh();
+      const path = `/elections/${name}`;
+      const campaign = (owner: string): Promise<Reply> => post(`${path}/campaign`, { owner, ttl: 60, stay: true });
+      const { token } = (await campaign("a")).json;
+      const asking = campaign("b");
+      await edge.until(path, ({ json }) => json.candidateCount === 1);
+      expect((await brokenOff(asking)).json).toMatchObject(UNKNOWN);
+      await edge.until(path, ({ json }) => json.candidateCount === 1);
+      await post(`${path}/resign`, { owner: "a", token });
+      expect((await campaign("b")).json).toMatchObject({ owner: "b" });
+    });
+
+    test("without it: unknown too, unless the place could be given up", async () => {
+      const name = fresh();
+      await acquire(name, "a", { ttl: 60 });
+      const asking = acquire(name, "b", { ttl: 60 });
+      await waiting(name, "b");
+      const { json } = await brokenOff(asking);
+      expect(json).toMatchObject({ status: 503, code: "unavailable" });
+      const { waiters } = (await edge.until(`/locks/${name}`, ({ status }) => status === 200)).json;
+      if (json.outcome !== "unknown") expect(waiters).toEqual([]);
+    });
+  });
+
   test("a token that is revoked while it waits ends the waiting", async () => {
     const name = fresh();
     await acquire(name, "a");
