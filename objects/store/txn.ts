@@ -4,9 +4,10 @@
  * A command is a synchronous function over a `Txn`. Its writes are held in memory until it returns; then they are one
  * commit with one revision. When it throws, nothing of it remains. A `Txn` sees its own writes.
  */
-import { compareBytes, fromBinaryString, toBinaryString } from "../bytes.ts";
+import { compareBytes, fromBinaryString, keyAfter, toBinaryString } from "../bytes.ts";
 import { HoldfastError, invalid } from "../errors.ts";
 import type { Caller } from "../model.ts";
+import { KeyOrder } from "./key-order.ts";
 
 /** A kind of records: `instance`, `kv`, `lease`, … Spaces do not see each other's keys. */
 export type Space = string;
@@ -87,6 +88,8 @@ export class OverlayTxn implements Txn {
   readonly #base: Reader;
   readonly #history: History;
   readonly #changes = new Map<string, Change>();
+  /** The keys of `#changes`, by space. */
+  readonly #touched = new Map<Space, KeyOrder>();
   /** What was read from the base, which stands still while a command runs. */
   readonly #read = new Map<string, StoredRecord | undefined>();
 
@@ -123,22 +126,39 @@ export class OverlayTxn implements Txn {
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
-    const touched = [...this.#changes.values()].filter(
-      (change) => change.space === space && inRange(change.key, range),
-    );
-    if (touched.length === 0) return this.#base.range(space, range, options);
-    // Each touched key can hide at most one record of the base, so this many more are enough.
-    const limit = options.limit;
-    const base = this.#base.range(
-      space,
-      range,
-      limit === undefined ? options : { ...options, limit: limit + touched.length },
-    );
-    const merged = base.filter((record) => !this.#changes.has(changeKey(space, record.key)));
-    for (const change of touched) if (change.after) merged.push(change.after);
-    merged.sort((a, b) => compareBytes(a.key, b.key));
-    if (options.reverse) merged.reverse();
-    return limit === undefined ? merged : merged.slice(0, limit);
+    const { limit = Infinity, reverse = false } = options;
+    const to = range.to && changeKey(space, range.to);
+    const touched = this.#touched.get(space)?.between(changeKey(space, range.from), to, reverse);
+    if (!touched) return this.#base.range(space, range, options);
+    let next = touched.next();
+    if (next.done) return this.#base.range(space, range, options);
+    const found: StoredRecord[] = [];
+    const takeUpTo = (last: string | null): void => {
+      while (!next.done && found.length < limit) {
+        if (last !== null && (reverse ? next.value < last : next.value > last)) return;
+        const { after } = this.#changes.get(next.value)!;
+        if (after) found.push(after);
+        next = touched.next();
+      }
+    };
+    // What was touched hides records of the base: then more of them are read, twice as many each time.
+    let rest = range;
+    for (let size = limit; found.length < limit; size *= 2) {
+      const page = this.#base.range(space, rest, size === Infinity ? { reverse } : { reverse, limit: size });
+      for (const record of page) {
+        const id = changeKey(space, record.key);
+        takeUpTo(id);
+        if (found.length >= limit) return found;
+        if (!this.#changes.has(id)) found.push(record);
+      }
+      if (page.length < size) {
+        takeUpTo(null);
+        break;
+      }
+      const last = page.at(-1)!.key;
+      rest = reverse ? { from: range.from, to: last } : { from: keyAfter(last), to: range.to };
+    }
+    return found;
   }
 
   rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[] {
@@ -154,7 +174,7 @@ export class OverlayTxn implements Txn {
   }
 
   create(space: Space, key: Uint8Array, value: Uint8Array): void {
-    this.#changes.set(changeKey(space, key), { space, key, before: null, after: null });
+    this.#note(changeKey(space, key), { space, key, before: null, after: null });
     this.put(space, key, value);
   }
 
@@ -197,9 +217,18 @@ export class OverlayTxn implements Txn {
     if (!change) {
       const before = this.#baseOf(id, space, key) ?? null;
       change = { space, key, before, after: before };
-      this.#changes.set(id, change);
+      this.#note(id, change);
     }
     return change;
+  }
+
+  #note(id: string, change: Change): void {
+    if (!this.#changes.has(id)) {
+      let order = this.#touched.get(change.space);
+      if (!order) this.#touched.set(change.space, (order = new KeyOrder()));
+      order.add(id);
+    }
+    this.#changes.set(id, change);
   }
 
   #baseOf(id: string, space: Space, key: Uint8Array): StoredRecord | undefined {
