@@ -1,6 +1,6 @@
 /**
- * `npm run interop [-- FILTER]`: unmodified clients of other systems, in their own languages, against a started server. What a client
- * needs is installed where this machine can; what cannot be had is skipped, and said so.
+ * `npm run interop [-- FILTER]`: unmodified clients of other systems, in their own languages, against a started server.
+ * What a client needs is installed where this machine can; what cannot be had is skipped, and said so.
  *
  * FILTER: only drivers with this in their names, `etcd` say. `--at HOST:PORT`: against a server that runs already, such as
  * the original, to see whether the steps are right. `--load`: those, too, that load the machine for a minute.
@@ -105,13 +105,14 @@ const { values, positionals } = parseArgs({
   options: { at: { type: "string" }, load: { type: "boolean", default: false } },
 });
 const [filter = ""] = positionals;
+const chosen = drivers.filter(({ name }) => name.includes(filter));
+if (chosen.length === 0) throw new Error(`no driver has "${filter}" in its name`);
 const work = mkdtempSync(join(tmpdir(), "holdfast-interop-"));
 const BINARY = join(work, "consul-go");
 const total = { passed: 0, failed: 0, skipped: 0 };
 
-for (const driver of drivers) {
+for (const driver of chosen) {
   const { name } = driver;
-  if (!name.includes(filter)) continue;
   const reason = driver.missing();
   if (reason !== null) {
     total.skipped++;
