@@ -69,7 +69,7 @@ export class StorageFailure extends Error {}
 const SYSTEM: Caller = { principal: "holdfast:namespace", source: "", dialect: "internal" };
 
 /** Lapses handled in one turn, so that others get their turn between. */
-export const LAPSE_SLICE = 500;
+export const LAPSE_SLICE = 100;
 /** And records written by them, more or less. */
 const LAPSE_CHANGES_MAX = 5000;
 /** A deadline met this late was held up by us: a stall, an outage, a clock that jumped. */
