@@ -3,6 +3,7 @@
  * is to happen comes from the route's own declaration and the definition of a decision; P3.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Kind, Verb } from "../../../objects/policy/statements.ts";
 import { routes } from "../../../workers/api/app.ts";
 import type { ApiRequest, Route } from "../../../workers/api/route.ts";
 import type { Demand } from "../../../workers/request/permission.ts";
@@ -115,18 +116,25 @@ async function isDeclaredAllowed(
     if ("parts" in permission) {
       const demands = await permission.parts({ ...asked, client: EMPTY } as ApiRequest<never, unknown>);
       if (!demands.every((demand) => isMet(principal, demand))) return false;
+      // Who lacks all that could be demanded is refused, also where nothing is demanded yet.
+      const { verbs, kinds } = permission;
+      if (!verbs.some((verb) => kinds.some((kind) => allowsSome(principal, verb, kind)))) return false;
       continue;
     }
     const { verb, kind } = permission;
     if ("filtered" in permission) {
-      // Some name: those that its statements speak of are enough to find one.
-      const names = principal.statements?.map(({ name }) => name) ?? [""];
-      if (!["any", ...names].some((name) => allows(principal, verb, kind, name))) return false;
+      if (!allowsSome(principal, verb, kind)) return false;
     } else if (!allows(principal, verb, kind, permission.on === undefined ? "" : asked.params[permission.on]!)) {
       return false;
     }
   }
   return true;
+}
+
+/** Some name: those that its statements speak of are enough to find one. */
+function allowsSome(principal: Principal, verb: Verb, kind: Kind): boolean {
+  const names = principal.statements?.map(({ name }) => name) ?? [""];
+  return ["any", ...names].some((name) => allows(principal, verb, kind, name));
 }
 
 /** A range, by names of it: all statements here are about prefixes and names, so its ends and what is said inside decide. */
