@@ -55,7 +55,7 @@ export interface EventBatch {
 
 const RECENT_COMMITS_MAX = 512;
 const RECENT_BYTES_MAX = 2 * 1024 * 1024;
-/** Of a result that is kept for who asks again: it has a row together with the log entry, and has room for one value. */
+/** Of a result that is kept for who asks again: it has a row together with the log entry. */
 const RESULT_BYTES_MAX = 1_450_000;
 /** Of a UTF-16 code unit. */
 const UTF8_BYTES_MAX = 3;

@@ -13,8 +13,8 @@ export interface ServerSentEvent {
   retryMs: number | null;
 }
 
-/** One value of 1 MiB, base64-encoded and wrapped in JSON, fits. */
-const EVENT_CHARS_MAX = 4 * 1024 * 1024;
+/** Two values of 1.5 MiB, base64-encoded and wrapped in JSON, fit. */
+const EVENT_CHARS_MAX = 8 * 1024 * 1024;
 
 /** Ends when the stream ends; an event that was not finished by a blank line is dropped, as the standard demands. */
 export async function* serverSentEvents(stream: AsyncIterable<Uint8Array>): AsyncGenerator<ServerSentEvent> {

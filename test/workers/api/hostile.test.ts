@@ -175,7 +175,7 @@ for (const path of [
 ]) {
   add(path.slice(0, 40), NS + path, { method: "PUT", body: "x" });
 }
-add("a value over 1 MiB", `${NS}/kv/big`, { method: "PUT", body: "x".repeat(1_048_577) });
+add("a value over 1.5 MiB", `${NS}/kv/big`, { method: "PUT", body: "x".repeat(1_572_865) });
 for (const query of [
   "prefix=2",
   "limit=0&prefix=1",

@@ -112,10 +112,20 @@ describe("sizes", () => {
     expect((await told(edge, "/kv/range", { key: b64("a"), range_end: large(1_800_000) })).header).toBeDefined();
   });
 
-  test("what is larger than we keep", async () => {
-    await told(edge, "/kv/put", { key: b64("s"), value: large(1_048_576) });
+  test("a value of nearly 1.5 MiB is put, replaced and deleted, and told each time", async () => {
+    const [first, second] = [large(1_572_800), Buffer.alloc(1_572_800, 2).toString("base64")];
+    const [key, range] = [b64("s"), { key: b64("s") }];
+    await told(edge, "/kv/put", { key, value: first });
+    const put = { request_put: { key, value: second, prev_kv: true } };
+    const { responses } = await told(edge, "/kv/txn", { success: [put] });
+    expect(responses[0].response_put.prev_kv.value === first).toBe(true);
+    expect((await told(edge, "/kv/range", range)).kvs[0].value === second).toBe(true);
+    const { prev_kvs } = await told(edge, "/kv/deleterange", { key, prev_kv: true });
+    expect(prev_kvs[0].value === second).toBe(true);
+  });
+
+  test("a key that is larger than we keep", async () => {
     const tooLarge = invalid("etcdserver: request is too large");
-    expect(await refusal(edge, "/kv/put", { key: b64("s"), value: large(1_048_577) })).toEqual(tooLarge);
     expect(await refusal(edge, "/kv/put", { key: large(4097) })).toEqual(tooLarge);
   });
 });
