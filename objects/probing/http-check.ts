@@ -3,7 +3,7 @@
  *
  * Whoever answers a check must not choose freely where the next request goes (CVE-2022-29153): redirects are followed here
  * and not by `fetch`, each of them through the guard, and what the check sends along (headers that may hold secrets) is
- * for its own host. Of the body no more than the output is read.
+ * for its own host, but for the name by which it asks. Of the body no more than the output is read.
  *
  * Refuses to know: schedules, and which `fetch` it is.
  */
@@ -13,8 +13,8 @@ import type { HttpCheck } from "../model.ts";
 import { OUTPUT_BYTES_MAX, cleanOutput, reasonOf, timeoutOf } from "./output.ts";
 import type { RunResult } from "./verdict.ts";
 
-/** What Consul's agents send: services and their logs tell checks from visitors by it. */
-export const USER_AGENT = "Consul Health Check";
+/** Of checks that give no other: services and their logs tell checks from visitors by it. */
+export const USER_AGENT = "Holdfast-Health-Check";
 const REDIRECTS_MAX = 10;
 
 export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
@@ -56,7 +56,7 @@ async function fetchJudged(
     const isOwn = next.hostname === url.hostname && !isDowngrade;
     request = {
       ...(isKept ? request : { method: "GET" }),
-      headers: isOwn ? request.headers! : headersWith({}),
+      headers: isOwn ? request.headers : headersWith({ "user-agent": request.headers.get("user-agent")! }),
     };
     url = next;
   }
@@ -74,7 +74,7 @@ const methodOf = (check: HttpCheck): string => (check.method === "" ? "GET" : ch
 /** Without a user or password that the URL may hold: outputs are shown to all who may see the service. */
 const labelOf = (check: HttpCheck): string => `HTTP ${methodOf(check)} ${check.url.replace(/\/\/[^/?#]*@/, "//")}`;
 
-function requestOf(check: HttpCheck): RequestInit {
+function requestOf(check: HttpCheck): RequestInit & { headers: Headers } {
   const method = methodOf(check);
   const headers = headersWith(check.headers);
   // `fetch` refuses a body with these two.

@@ -100,15 +100,16 @@ describe("http", () => {
     expect(new Headers(seen[2]![1].headers).get("x-key")).toBe("v");
   });
 
-  test("another host gets none of the check's headers, nor does a plain connection after a secure one", async () => {
+  test("another host gets none of the check's headers but its name, nor does a plain connection after a secure one", async () => {
     for (const [from, to] of [
       ["http://example.com/", "http://other.example.com/"],
       ["https://example.com/", "http://example.com/"],
     ] as const) {
       const seen: [string, RequestInit][] = [];
-      await runHttpCheck(http({ url: from, headers: { "x-key": "v" } }), policy, site({ [from]: [302, to] }, seen));
+      const check = http({ url: from, headers: { "x-key": "v", "User-Agent": "mine" } });
+      await runHttpCheck(check, policy, site({ [from]: [302, to] }, seen));
       const headers = new Headers(seen[1]![1].headers);
-      expect([seen[1]![0], headers.get("x-key"), headers.get("user-agent")]).toEqual([to, null, USER_AGENT]);
+      expect([seen[1]![0], headers.get("x-key"), headers.get("user-agent")]).toEqual([to, null, "mine"]);
     }
   });
 

@@ -51,11 +51,23 @@ async function found(check: { type: string } & Record<string, unknown>): Promise
   return { status: json.checks[0].status, output: json.checks[0].output };
 }
 
-test("http: the answer in Consul's words, asked by Consul's name", async () => {
+test("http: the answer in Consul's words, asked by our name", async () => {
   const url = `http://127.0.0.1:${portOf(plain)}/named`;
   const output = `HTTP GET ${url}: 200 OK Output: all is well`;
   expect(await found({ type: "http", url })).toEqual({ status: "passing", output });
-  expect(agents.get("/named")).toBe("Consul Health Check");
+  expect(agents.get("/named")).toBe("Holdfast-Health-Check");
+});
+
+test("http: a check of Consul's clients asks by Consul's name, unless it has one of its own", async () => {
+  const asked = async (path: string, Header: Record<string, string[]>): Promise<string | undefined> => {
+    const Check = { HTTP: `http://127.0.0.1:${portOf(plain)}/${path}`, Interval: "1s", Header };
+    const reply = await edge.ask("/v1/agent/service/register", { method: "PUT", body: { Name: path, Check } });
+    expect(reply.status).toBe(200);
+    await vi.waitUntil(() => agents.has(`/${path}`), { timeout: 10_000 });
+    return agents.get(`/${path}`);
+  };
+  expect(await asked("of-consul", { "X-Key": ["v"] })).toBe("Consul Health Check");
+  expect(await asked("of-its-own", { "user-agent": ["mine"] })).toBe("mine");
 });
 
 test("https: with a certificate that the operator trusts", async () => {

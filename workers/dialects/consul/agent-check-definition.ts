@@ -12,6 +12,9 @@ import type { Decoded } from "./decode.ts";
 import { bool, duration, int, list, map, object, optional, text } from "./decode.ts";
 import { badRequest, refused } from "./errors.ts";
 
+/** What Consul's agents call themselves: services and their logs tell checks from visitors by it. */
+const USER_AGENT = "Consul Health Check";
+
 const common = {
   Name: text,
   Status: text,
@@ -142,9 +145,7 @@ export function checkSpec(check: CheckBody, id: string, name: string, node: stri
     return { ...common, ...times, type: "grpc", ...fields };
   }
   if (check.HTTP !== "") {
-    const headers = Object.fromEntries(
-      Object.entries(check.Header).map(([field, values]) => [field, values.join(", ")]),
-    );
+    const headers = headersOf(check.Header);
     const method = check.Method === "" ? "GET" : check.Method.toUpperCase();
     const redirects = !check.DisableRedirects;
     return { ...common, ...times, type: "http", url: check.HTTP, method, headers, body: check.Body, redirects };
@@ -166,6 +167,13 @@ export function checkSpec(check: CheckBody, id: string, name: string, node: stri
     return { ...common, ...times, type: "h2ping", ...fields };
   }
   throw badRequest("Invalid check: OSService checks are run by no agent here");
+}
+
+/** With the name of who asks, unless another is given. */
+function headersOf(given: CheckBody["Header"]): Record<string, string> {
+  const headers = Object.entries(given).map(([field, values]) => [field, values.join(", ")] as const);
+  const isNamed = headers.some(([field]) => field.toLowerCase() === "user-agent");
+  return Object.fromEntries(isNamed ? headers : [...headers, ["User-Agent", USER_AGENT]]);
 }
 
 /** Whoever may register a script runs it on the agent's machine: only where its operator has said so. */
