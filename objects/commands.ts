@@ -53,6 +53,8 @@ import type { LookupInput } from "./lookups/lookups.ts";
 import { deleteLookup, findLookup, listLookups, putLookup, resolveLookup } from "./lookups/lookups.ts";
 import type { Caller, HealthStatus } from "./model.ts";
 import * as authMethods from "./policy/auth-methods.ts";
+import type { Guesses } from "./policy/guesses.ts";
+import { NOBODY } from "./policy/guesses.ts";
 import * as logins from "./policy/logins.ts";
 import * as policies from "./policy/policies.ts";
 import { resolvePrincipal } from "./policy/principal.ts";
@@ -269,6 +271,7 @@ export const makesRoom = ({ command, input }: Pick<Call, "command" | "input">): 
 export interface QueryContext {
   store: Store;
   deadlines: Deadlines;
+  guesses: Guesses;
   selfPreservation: boolean;
   now: number;
 }
@@ -377,7 +380,10 @@ export const QUERIES = {
     roles.listRoles(store, input),
   "user.get": ({ store }: QueryContext, input: { name: string }) => users.describeUser(store, input),
   "user.list": ({ store }: QueryContext, input: PageInput) => users.listUsers(store, input),
-  "user.credentials": ({ store }: QueryContext, input: { name: string }) => users.credentialsOf(store, input),
+  "user.credentials": ({ store, guesses, now }: QueryContext, input: { name: string }) => {
+    const credentials = users.credentialsOf(store, input);
+    return { ...credentials, isHeldUp: guesses.isHeldUp(credentials.user?.id ?? NOBODY, now) };
+  },
   "login.state": ({ store }: QueryContext, _input: Record<never, never>) => logins.describeLogins(store),
   "token.get": ({ store, now }: QueryContext, input: { accessor: string } | { secretHash: string }) =>
     tokens.describeToken(store, input, now),

@@ -25,6 +25,7 @@ import type { Holding } from "./locks/arbiter.ts";
 import { locks } from "./locks/locks.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
 import { isPulled } from "./model.ts";
+import { Guesses } from "./policy/guesses.ts";
 import type { Stored } from "./policy/records.ts";
 import { QUEUE_SPACES } from "./queues/keys.ts";
 import { availableAfter, isQueueSpace, QUEUE_TIMER_SPACES, queueTimer, returnAll } from "./queues/tend.ts";
@@ -125,6 +126,7 @@ export class Core {
   readonly store: Store;
   readonly feed = new Feed();
   readonly deadlines = new Deadlines();
+  readonly guesses = new Guesses();
   readonly #ports: CorePorts;
   readonly #preservation = new Preservation();
   /** Instances and nodes with pushed checks: their heartbeats need a look at the record. */
@@ -198,8 +200,8 @@ export class Core {
   query<N extends QueryName>(name: N, input: QueryInput<N>, now: number): QueryOutput<N> {
     this.settle(now);
     const query = QUERIES[name] as unknown as (context: object, input: QueryInput<N>) => QueryOutput<N>;
-    const { store, deadlines, selfPreservation } = this;
-    return query({ store, deadlines, selfPreservation, now }, input);
+    const { store, deadlines, guesses, selfPreservation } = this;
+    return query({ store, deadlines, guesses, selfPreservation, now }, input);
   }
 
   /** Events after a revision. Codes: `compacted`, `future_revision`. */

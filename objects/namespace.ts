@@ -28,6 +28,7 @@ import type { Received } from "./queues/receive.ts";
 import { assertReceive } from "./queues/receive.ts";
 import { Receivers } from "./queues/receivers.ts";
 import { pulledChecks } from "./registry/views.ts";
+import { NOBODY } from "./policy/guesses.ts";
 import type { Stored } from "./policy/records.ts";
 import type { Session } from "./sessions/sessions.ts";
 import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
@@ -231,6 +232,14 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     return this.#answer(() => {
       this.#counts.renewals++;
       return this.#core.renewSession(id, this.#now());
+    });
+  }
+
+  /** A password that was shown for a user was wrong; null = there is nobody of that name. */
+  guessedWrong(user: string | null): Outcome<null> {
+    return this.#answer(() => {
+      this.#core.guesses.countWrong(user ?? NOBODY, this.#now());
+      return null;
     });
   }
 

@@ -129,6 +129,11 @@ export class NamespaceClient {
     return this.#admitted(() => this.#send({ method: "renewSession", args: [id] }), true);
   }
 
+  /** Answered `isHeldUp` by `user.credentials`, once there have been too many. */
+  guessedWrong(user: string | null): Promise<Answer<null>> {
+    return this.#admitted(() => this.#stub().guessedWrong(user) as Promise<Outcome<null>>, false);
+  }
+
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
   changes(input: ChangesInput, waitMs = 0): Promise<Answer<Changes>> {
     return this.#call(() => this.#stub().changes(input, waitMs) as Promise<Outcome<Changes>>, true);

@@ -9,7 +9,6 @@ import { MANAGEMENT_ID } from "../../../../objects/policy/policies.ts";
 import type { UserGrant, UserView } from "../../../../objects/policy/users.ts";
 import { authorizerOf, hashOf, namespaceExists } from "../../../request/authorizer.ts";
 import { sourceOf } from "../../../request/caller.ts";
-import { Guesses } from "../../../request/guesses.ts";
 import { hashPassword, isPassword } from "../../../request/passwords.ts";
 import { GRPC } from "../../../tunnel/wire/status.ts";
 import { freshToken, TOKEN_LIFE_MS } from "../auth/logins.ts";
@@ -173,9 +172,6 @@ const noPasswordUser = (): EtcdError =>
 const NO_USER: Words = { not_found: noUser };
 const NO_ROLE: Words = { not_found: noRole };
 
-/** In this isolate. */
-const guesses = new Guesses();
-
 /** Whoever has proven nothing must not bring a namespace into being. */
 const exists = ({ env, namespace }: Call): Promise<boolean> => namespaceExists(env, namespace);
 
@@ -184,17 +180,16 @@ async function tokenOfUser(name: string, password: string, call: Call): Promise<
   if (!(await exists(call))) return null;
   const client = primaryClient(call);
   const { value, revision } = await client.query("user.credentials", { name });
-  const { isOn, user } = value;
+  const { isOn, user, isHeldUp } = value;
   if (!isOn) return null;
   if (user && user.password === null) throw noPasswordUser();
-  // All who are not there are counted together, and told apart from nobody: they are only not hashed for any more.
-  const guessed = `${call.namespace}\0${user ? user.id : ""}`;
-  if (guesses.isHeldUp(guessed, Date.now())) {
+  if (isHeldUp) {
+    // All who are not there are counted together, and told apart from nobody: they are only not hashed for any more.
     if (user) throw tooManyRequests();
     return null;
   }
   if (!(await isPassword(password, user?.password ?? null)) || !user) {
-    guesses.countWrong(guessed, Date.now());
+    await client.guessedWrong(user?.id ?? null);
     return null;
   }
   const secret = freshToken(revision);

@@ -1,6 +1,6 @@
 /** Who guesses is held up, for that name and for a minute. */
 import { expect, test } from "vitest";
-import { Guesses } from "../../../workers/request/guesses.ts";
+import { Guesses } from "../../../objects/policy/guesses.ts";
 
 const MINUTE = 60_000;
 

@@ -2,13 +2,17 @@
  * Wrong passwords, counted by whom they were for: whoever guesses is held up, and costs no more hashing. Right ones count as
  * nothing.
  *
- * Each isolate counts by itself, which bounds what one of them spends. Refuses to know what a password is.
+ * The object counts, because a guesser may come through any number of isolates; in memory, because it is about a minute.
+ * Guesses that are being looked at when the last one that counts comes in are looked at still. Refuses to know what a
+ * password is.
  */
 
 /** For one name within the window. */
 const WRONG_MAX = 60;
 const WINDOW_MS = 60_000;
 const NAMES_MAX = 10_000;
+/** Who is counted where there is no such user: all of them together. */
+export const NOBODY = "";
 
 export class Guesses {
   readonly #wrong = new Map<string, { count: number; since: number }>();
