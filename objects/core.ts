@@ -20,7 +20,7 @@ import type { Deadline, Timer } from "./leases/deadlines.ts";
 import { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace, leaseTimer, leaseTimerKey, noLease } from "./leases/leases.ts";
 import { Preservation } from "./leases/preservation.ts";
-import { forgetElections } from "./elections/elections.ts";
+import { elections, forgetElections } from "./elections/elections.ts";
 import type { Holding } from "./locks/arbiter.ts";
 import { locks } from "./locks/locks.ts";
 import type { Caller, HealthStatus, Instance, Node } from "./model.ts";
@@ -65,6 +65,9 @@ export interface CorePorts {
 
 /** The database failed in the middle of a batch: memory and disk may differ, the object must start again. */
 export class StorageFailure extends Error {}
+
+/** They turn over with every request, and nobody asks how they were: of them no history is kept. */
+const TRANSIENT: ReadonlySet<Space> = new Set([...QUEUE_SPACES, ...locks.spaces, ...elections.spaces, leaseSpace.name]);
 
 /** What runs without a client. */
 const SYSTEM: Caller = { principal: "holdfast:namespace", source: "", dialect: "internal" };
@@ -152,7 +155,7 @@ export class Core {
 
   constructor(ports: CorePorts, now: number) {
     this.#ports = ports;
-    this.backend = new SqliteBackend(ports.database, ports.checksum, QUEUE_SPACES);
+    this.backend = new SqliteBackend(ports.database, ports.checksum, TRANSIENT);
     this.store = new Store(this.backend, ports.digest);
     this.#settings = settingsOf(this.store);
     this.#load(now);

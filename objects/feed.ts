@@ -6,7 +6,7 @@
  */
 import { toBinaryString } from "./bytes.ts";
 import type { Change, Space } from "./store/txn.ts";
-import { inRange } from "./store/txn.ts";
+import { inRange, isOneKey } from "./store/txn.ts";
 import type { WatchRange } from "./store/store.ts";
 
 interface Waiter {
@@ -64,8 +64,8 @@ export class Feed {
   }
 
   #add(waiter: Waiter, range: WatchRange): void {
-    const lists = isSingleKey(range) ? this.#keysOf(range.space) : this.#bySpace;
-    const name = isSingleKey(range) ? toBinaryString(range.from) : range.space;
+    const lists = isOneKey(range) ? this.#keysOf(range.space) : this.#bySpace;
+    const name = isOneKey(range) ? toBinaryString(range.from) : range.space;
     const list = lists.get(name);
     if (list) list.add(waiter);
     else lists.set(name, new Set([waiter]));
@@ -80,7 +80,7 @@ export class Feed {
   #remove(waiter: Waiter): void {
     let removed = false;
     for (const range of waiter.ranges) {
-      const isKey = isSingleKey(range);
+      const isKey = isOneKey(range);
       const lists = isKey ? this.#byKey.get(range.space) : this.#bySpace;
       const name = isKey ? toBinaryString(range.from) : range.space;
       const list = lists?.get(name);
@@ -90,8 +90,4 @@ export class Feed {
     }
     if (removed) this.#size--;
   }
-}
-
-function isSingleKey({ from, to }: WatchRange): boolean {
-  return to !== null && to.length === from.length + 1 && to.at(-1) === 0 && from.every((byte, i) => byte === to[i]);
 }

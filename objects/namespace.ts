@@ -57,6 +57,8 @@ export interface ReadOptions {
   waitMs?: number | undefined;
   /** Proven current, as in `query`. */
   strong?: boolean | undefined;
+  /** The lease of who waits: being there to be answered is a sign of life. */
+  renews?: string | undefined;
 }
 
 export interface ReceiveOptions {
@@ -213,10 +215,12 @@ export class Namespace extends DurableObject<NamespaceEnv> {
 
   async renewLeases(ids: string[]): Promise<Outcome<{ ended: string[] }>> {
     if (this.#isDue()) await this.#turn(false);
-    return this.#answer(() => {
-      this.#counts.renewals += ids.length;
-      return this.#core.renewLeases(ids, this.#now());
-    });
+    return this.#answer(() => this.#renew(ids));
+  }
+
+  #renew(ids: string[]): { ended: string[] } {
+    this.#counts.renewals += ids.length;
+    return this.#core.renewLeases(ids, this.#now());
   }
 
   async renewClaim(kind: ClaimKind, holding: Holding): Promise<Outcome<{ id: string; ttlMs: number }>> {
@@ -306,12 +310,13 @@ export class Namespace extends DurableObject<NamespaceEnv> {
 
   /**
    * A query, and the index of what it read: the last change in `ranges`. With `since`, waits up to `waitMs` for that index
-   * to become larger, and answers the present state when it does not.
+   * to become larger, and answers the present state when it does not. What is answered renews the lease that is named, if
+   * that has not ended.
    */
   async read<N extends QueryName>(
     name: N,
     input: QueryInput<N>,
-    { ranges, since = 0, waitMs = 0, strong = false }: ReadOptions,
+    { ranges, since = 0, waitMs = 0, strong = false, renews }: ReadOptions,
   ): Promise<Outcome<IndexedValue<QueryOutput<N>>>> {
     if (strong || this.#isDue()) await this.#turn(strong);
     const until = this.#now() + Math.min(waitMs, WAIT_MAX_MS);
@@ -321,6 +326,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       if (since === 0 || index > since || remainingMs <= 0) {
         return this.#answer(() => {
           const value = this.#core.query(name, input, this.#now());
+          if (renews !== undefined) this.#renew([renews]);
           return { value, index: this.#core.store.lastChange(ranges) };
         });
       }
@@ -581,7 +587,8 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       }
       // Whoever brought a name into the mesh finds its address afterwards.
       if (this.#mustSettleNames()) void this.#settleNames().then(answer);
-      else answer();
+      // Who waited for a change is told first: it is news to them.
+      else queueMicrotask(answer);
     } catch (error) {
       this.#failed(error);
     }

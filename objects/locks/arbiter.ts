@@ -17,7 +17,7 @@ import { assertLeaseId, grantLease, leaseSpace, requireLease } from "../leases/l
 import { freshId } from "../policy/records.ts";
 import { assertName } from "../registry/limits.ts";
 import type { WatchRange } from "../store/store.ts";
-import type { Context, Reader, StoredRecord, Txn } from "../store/txn.ts";
+import type { Context, KeyRange, Reader, Space, StoredRecord, Txn } from "../store/txn.ts";
 import { assertRevision, JsonSpace } from "../store/txn.ts";
 
 export interface Claim {
@@ -117,6 +117,10 @@ export class Arbiter {
     this.#waiting = new JsonSpace(`${what}_waiter`);
   }
 
+  get spaces(): Space[] {
+    return [this.contests, this.claims, this.#holding, this.#waiting].map(({ name }) => name);
+  }
+
   /**
    * Null: it could not be granted, and was not to wait. Codes: `invalid_argument`, `not_found` (the lease), `conflict` (the
    * name is in use as another kind, or its owner has it in another way), `quota_exceeded`.
@@ -153,7 +157,7 @@ export class Arbiter {
     else {
       contest.waiters++;
       contest.next ??= { place: claim.place, owner };
-      this.#waiting.put(txn, placeKey(claim), {});
+      this.#waiting.create(txn, placeKey(claim), {});
       this.#put(txn, claim);
     }
     this.contests.put(txn, [name], contest);
@@ -258,14 +262,14 @@ export class Arbiter {
 
   /** Nobody holds or waits for anything: after a restore, what was held then may have been another's since (rule M5). */
   forgetAll(txn: Txn): void {
-    for (const space of [this.contests, this.claims, this.#holding, this.#waiting]) {
-      for (const { key } of space.under(txn, [])) txn.delete(space.name, key);
+    for (const space of this.spaces) {
+      for (const { key } of txn.range(space, EVERYTHING)) txn.delete(space, key);
     }
   }
 
   /** From the head of the line, as far as it fits. */
   #handOn(txn: Txn, context: Context, contest: Contest, name: string): void {
-    while (contest.next) {
+    while (contest.next && contest.used < contest.capacity) {
       const next = this.claims.get(txn, name, contest.next.owner)!;
       // Its lease may be the very one whose end frees this.
       const isAlive = leaseSpace.get(txn, next.lease) !== undefined;
@@ -309,7 +313,7 @@ export class Arbiter {
     contest.holders++;
     claim.token = txn.revision;
     claim.sinceAt = now;
-    this.#holding.put(txn, [claim.name, digits(txn.revision), claim.owner], {});
+    this.#holding.create(txn, [claim.name, digits(txn.revision), claim.owner], {});
     this.#put(txn, claim);
   }
 
@@ -374,6 +378,8 @@ const newContest = (kind: string, capacity: number): Contest => ({
 });
 
 const placeKey = ({ name, place, owner }: Claim): [string, string, string] => [name, digits(place), owner];
+
+const EVERYTHING: KeyRange = { from: new Uint8Array(), to: null };
 
 const DIGITS = 16;
 const digits = (revision: number): string => String(revision).padStart(DIGITS, "0");

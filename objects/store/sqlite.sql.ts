@@ -26,6 +26,7 @@ import type {
 import { parseCanonical } from "./canonical.ts";
 import { PendingWrites } from "./pending.ts";
 import type { KeyRange, RangeOptions, Space, StoredRecord } from "./txn.ts";
+import { isOneKey } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
 
@@ -601,10 +602,4 @@ function bytes(value: SqlValue | undefined): Uint8Array {
   if (value instanceof Uint8Array) return value.length > 0 ? value : new Uint8Array();
   if (value instanceof ArrayBuffer) return value.byteLength > 0 ? new Uint8Array(value) : new Uint8Array();
   throw new HoldfastError("corrupt", "a stored byte string has another type");
-}
-
-/** From a key to the next one there can be. */
-function isOneKey({ from, to }: KeyRange): boolean {
-  if (to?.length !== from.length + 1 || to[from.length] !== 0) return false;
-  return from.every((byte, at) => byte === to[at]);
 }

@@ -9,7 +9,7 @@ import { HoldfastError } from "../errors.ts";
 import type { Backend, Commit, LogRow, SnapshotCursor, SnapshotPage } from "./backend.ts";
 import { canonicalText } from "./canonical.ts";
 import type { Change, Context, KeyRange, RangeOptions, Reader, Space, StoredRecord } from "./txn.ts";
-import { assertRevision, inRange, OverlayTxn } from "./txn.ts";
+import { assertRevision, inRange, isOneKey, OverlayTxn } from "./txn.ts";
 
 /** SHA-256 over the concatenation of the chunks; synchronous, because a commit is one turn. */
 export type Digest = (...chunks: Uint8Array[]) => Uint8Array;
@@ -172,9 +172,11 @@ export class Store implements Reader {
   }
 
   #lastChangeOf({ space, from, to }: WatchRange): number {
-    // Of a key that is gone nothing tells where there is no history: it may have been the last change of the space.
     const isTold = this.#backend.historyBegins(space) === 0;
     if (isTold && (from.length > 0 || to !== null)) return this.#backend.lastChange(space, { from, to });
+    const current = !isTold && isOneKey({ from, to }) ? this.#backend.get(space, from) : undefined;
+    if (current) return current.modRevision;
+    // Of a key that is gone nothing tells where there is no history: it may have been the last change of the space.
     let last = this.#spaceChanges.get(space);
     if (last === undefined) {
       last = isTold ? this.#backend.lastChange(space, { from, to }) : this.#revision;

@@ -243,6 +243,12 @@ export function inRange(key: Uint8Array, range: KeyRange): boolean {
   return compareBytes(key, range.from) >= 0 && (range.to === null || compareBytes(key, range.to) < 0);
 }
 
+/** From a key to the next one there can be. */
+export function isOneKey({ from, to }: KeyRange): boolean {
+  if (to?.length !== from.length + 1 || to[from.length] !== 0) return false;
+  return from.every((byte, at) => byte === to[at]);
+}
+
 /** One text for a space and a key in it. */
 export function changeKey(space: Space, key: Uint8Array): string {
   return `${space}\0${toBinaryString(key)}`;
@@ -300,6 +306,11 @@ export class JsonSpace<T> {
 
   put(txn: Txn, parts: string[], value: T, lease?: string | null): void {
     txn.put(this.name, this.key(...parts), encoder.encode(JSON.stringify(value)), lease);
+  }
+
+  /** A record whose key is new, as the caller knows. */
+  create(txn: Txn, parts: string[], value: T): void {
+    txn.create(this.name, this.key(...parts), encoder.encode(JSON.stringify(value)));
   }
 
   delete(txn: Txn, ...parts: string[]): boolean {

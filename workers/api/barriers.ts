@@ -7,7 +7,7 @@ import { waitOf as waitOfText } from "../request/wait.ts";
 import { claimFields, claimInput, demandsOfLease, notToBeHad, renewal, waitOf } from "./locks.ts";
 import { notFound, route, words } from "./route.ts";
 import type { Waiter } from "./turn.ts";
-import { beginWith, lapsed, orLeave, waiterOf, waitFor } from "./turn.ts";
+import { begin, lapsed, orLeave, waiterOf, waitFor } from "./turn.ts";
 import { visiblePage } from "./visible.ts";
 
 const barrierFields = {
@@ -198,7 +198,7 @@ function opened(
     });
     if (found.party === null) throw lapsed(party);
     if (!found.open && (stay || (await leave(true)).value.left)) return false;
-    await beginWith(waiter, party);
+    await begin(waiter);
     return true;
   };
   return orLeave(waiting(), stay, () => leave(false));

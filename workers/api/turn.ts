@@ -2,10 +2,11 @@
  * Waiting for one's turn at the edge: for a lock, for leadership, for a barrier to open. The place is a record in the object;
  * here is the request that stands for it.
  *
- * While a request waits it renews the lease that was granted for its claim, since an open connection is a sign of life. A
- * request that ends without its turn withdraws: when time is up, when the client goes away, when its token is revoked. With
- * `stay` it does not; then the place lasts as long as its lease, and the same owner takes it up by asking again. What this
- * cannot do any more (the edge itself has ended) the lapse of the lease does.
+ * While a request waits, each answer of the object renews the lease that was granted for its claim, since an open connection
+ * is a sign of life; so whoever's turn has come has it from then on. A request that ends without its turn withdraws: when time
+ * is up, when the client goes away, when its token is revoked. With `stay` it does not; then the place lasts as long as its
+ * lease, and the same owner takes it up by asking again. What this cannot do any more (the edge itself has ended) the lapse of
+ * the lease does.
  *
  * A client that only closes its end may still read, for all that TCP says: workerd takes it for gone when the connection is
  * reset. Until then, or until its time is up, it keeps its place; so a wait is short, and a long one is many with `stay`.
@@ -66,14 +67,14 @@ export async function waitFor<N extends QueryName>(
   for (let known = since; ;) {
     const remainingMs = Math.max(0, untilAt - Date.now());
     const isLast = signal.aborted || remainingMs === 0;
-    const options = { ranges, since: known, waitMs: isLast ? 0 : Math.min(remainingMs, sliceMs) };
+    const renews = own?.ownsLease && !signal.aborted ? own.lease : undefined;
+    const options = { ranges, since: known, waitMs: isLast ? 0 : Math.min(remainingMs, sliceMs), renews };
     const answer = await Promise.race([client.read(query, input, options), ...(isLast ? [] : [gone])]);
     if (answer === null) continue;
     const { value, index } = answer.value;
     if (isLast || isOver(value)) return value;
     known = Math.max(known, index);
     await reauthorize();
-    if (own?.ownsLease) await renewed(client, own.lease);
   }
 }
 
@@ -122,7 +123,7 @@ async function takeTurn<T extends Turn, N extends "lock.claim" | "election.candi
   if (found.ticket !== claim.ticket) throw takenUp(claim);
   if (found.token === null && !stay) found = await leftOf(queued);
   if (found === null || found.token === null) return found;
-  await beginWith(waiter, found);
+  await begin(waiter);
   return found;
 }
 
@@ -132,13 +133,9 @@ async function leftOf<T extends Turn, N extends QueryName>({ claim, withdraw }: 
   return left?.ticket === claim.ticket && left.token !== null ? left : null;
 }
 
-/**
- * What was waited for begins: its caller's right is that of now. Its lease was renewed not long ago, as often as its holder
- * is to do it, and is once more; but nobody waits for that.
- */
-export async function beginWith({ client, signal, reauthorize }: Waiter, own: OwnLease): Promise<void> {
+/** What was waited for begins: its caller is there, and has the right of now. */
+export async function begin({ signal, reauthorize }: Waiter): Promise<void> {
   if (signal.aborted) throw new HoldfastError("unavailable", "the client has gone");
-  if (own.ownsLease) waitUntil(renewed(client, own.lease).catch(() => {}));
   await reauthorize();
 }
 
@@ -171,15 +168,6 @@ const ofUnknownOutcome = ({ code, message, details, retryAfterMs }: HoldfastErro
 
 /** As often as a holder is to renew. */
 const RENEWALS_PER_TTL = 3;
-
-/** One that has ended is found out by what hung on it. */
-async function renewed(client: NamespaceClient, lease: string): Promise<void> {
-  try {
-    await client.renewLease(lease);
-  } catch (error) {
-    if (!(error instanceof HoldfastError && error.code === "not_found")) throw error;
-  }
-}
 
 export const lapsed = ({ name, lease }: OwnLease & { name: string }): HoldfastError =>
   new HoldfastError("expired", `the place at "${name}" is gone: withdrawn, or its lease has ended`, { lease });

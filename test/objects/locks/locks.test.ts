@@ -307,6 +307,15 @@ test("a hand-over wakes who has it now, and nobody else", () => {
   expect(woken).toEqual(["w0", "w7"]);
 });
 
+test("nothing of a hand-over stays behind: of locks and their leases no history is kept", () => {
+  const token = granted("a");
+  acquire("b");
+  release("a", token);
+  release("b");
+  expect(world.database.all("SELECT space FROM history")).toEqual([]);
+  expect(world.database.all("SELECT space FROM records")).toEqual([]);
+});
+
 test("a lock takes so many waiters, and no more", () => {
   granted("a");
   const lease = world.run("leases.grant", { ttlMs: 60_000 }).id;

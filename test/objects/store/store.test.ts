@@ -1,7 +1,7 @@
 /** The store's rules one by one; numbers are those of objects/SPEC.md. */
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { equalBytes, fromBinaryString, prefixEnd, text, toBinaryString, utf8 } from "../../../objects/bytes.ts";
+import { equalBytes, fromBinaryString, keyAfter, prefixEnd, text, toBinaryString, utf8 } from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
 import { SqliteBackend } from "../../../objects/store/sqlite.sql.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
@@ -243,6 +243,17 @@ describe("spaces without history", () => {
     const index = again.lastChange([passing]);
     write(again, "kv", "a", "2");
     expect(again.lastChange([passing])).toBe(index);
+  });
+
+  test("a key that is there has an index of its own, which its neighbours do not move", () => {
+    const { store } = open();
+    const one: WatchRange = { space: "passing", from: utf8("a"), to: keyAfter(utf8("a")) };
+    const written = write(store, "passing", "a", "1");
+    write(store, "passing", "b", "1");
+    expect(store.lastChange([one])).toBe(written);
+    write(store, "passing", "a", null);
+    const gone = write(store, "passing", "b", null);
+    expect(store.lastChange([one])).toBe(gone);
   });
 
   test("are kept whole for a snapshot, and what was kept for it goes", () => {
