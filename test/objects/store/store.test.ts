@@ -1,7 +1,15 @@
 /** The store's rules one by one; numbers are those of objects/SPEC.md. */
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { equalBytes, fromBinaryString, keyAfter, prefixEnd, text, toBinaryString, utf8 } from "../../../objects/bytes.ts";
+import {
+  equalBytes,
+  fromBinaryString,
+  keyAfter,
+  prefixEnd,
+  text,
+  toBinaryString,
+  utf8,
+} from "../../../objects/bytes.ts";
 import { HoldfastError } from "../../../objects/errors.ts";
 import { SqliteBackend } from "../../../objects/store/sqlite.sql.ts";
 import type { WatchRange } from "../../../objects/store/store.ts";
