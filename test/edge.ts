@@ -29,6 +29,8 @@ export interface Asked {
 
 export class Edge implements AsyncDisposable {
   readonly data = mkdtempSync(join(tmpdir(), "holdfast-edge-"));
+  /** Asked instead of its own port: another that serves the same. */
+  via: string | null = null;
   #serve!: RunningServe;
   #args: string[] = [];
 
@@ -40,7 +42,7 @@ export class Edge implements AsyncDisposable {
   }
 
   get address(): string {
-    return this.#serve.address;
+    return this.via ?? this.#serve.address;
   }
 
   get pid(): number {

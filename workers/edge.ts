@@ -16,6 +16,7 @@ import { ConsulsResolver, nodeShown } from "./dialects/consul/own-names.ts";
 import { handleDnsQuery } from "./dialects/dns/http.ts";
 import { visibleTo } from "./dialects/dns/visible.ts";
 import { handleEtcd } from "./dialects/etcd/etcd.ts";
+import { gatewayCall } from "./dialects/etcd/gateway-tunnel.ts";
 import { etcdServices } from "./dialects/etcd/grpc.ts";
 import { isPlainPath } from "./dialects/etcd/plain-http.ts";
 import type { Zone } from "./dialects/dns/zone.ts";
@@ -28,6 +29,7 @@ import { isFull, tooManyWaiting } from "./request/admission.ts";
 import { authorizerOf, bearerOf, identify, identifyKept } from "./request/authorizer.ts";
 import { sourceOf } from "./request/caller.ts";
 import { datacenterNamed, datacentersOf, objectName } from "./request/datacenter.ts";
+import { Line } from "./request/line.ts";
 import { refusedBySize } from "./request/limits.ts";
 import { DEFAULT_NAMESPACE, isNamespace, locate, namespaceOfHost } from "./request/namespace.ts";
 import { NamespaceClient } from "./request/namespace-client.ts";
@@ -38,6 +40,7 @@ import { ingressView, meshView } from "./resolver/mesh.ts";
 import { runNamed } from "./resolver/named.ts";
 import { EdgeResolver, renderedBefore } from "./resolver/resolver.ts";
 import { nodesAt, servicesAt } from "./resolver/reverse.ts";
+import type { Router } from "./tunnel/calls.ts";
 import { openTunnel } from "./tunnel/tunnel.ts";
 
 export { Directory } from "../objects/directory.ts";
@@ -145,12 +148,26 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   if (pathAndQuery.startsWith("/dns-query")) return dns(request, env, resolver, prefixed);
   if (pathAndQuery === "/tunnel") {
     const target = { env, namespace: prefixed ?? DEFAULT_NAMESPACE };
-    return openTunnel(request, etcdServices(request, target), target);
+    // All calls of an agent come over one socket: those that an object has no place for yet wait instead of being refused.
+    const line = new Line();
+    const offers = { services: etcdServices(request, { ...target, line }), route: carriedBy(line, env) };
+    return openTunnel(request, offers, target);
   }
   if (pathAndQuery === "/" && prefixed === null) return Response.redirect(new URL("/api/docs", url).href, 302);
   if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");
   const failpoint = env.HOLDFAST_TEST ? failpointOf(request) : undefined;
   return handleApi(request, { platform: env, ...(failpoint && { failpoint }) });
+}
+
+/** Which requests are answered over a tunnel. What is a surface of another kind, or no valid request, goes the ordinary way. */
+function carriedBy(line: Line, env: Bindings): Router {
+  return (head) => {
+    if (hostedRoute(head.url, env)) return null;
+    const { namespace: inPath, pathAndQuery } = locate(head.pathAndQuery);
+    const prefixed = inPath ?? namespaceOfHost(HOST.exec(head.url)?.[1] ?? "", domainOf(env));
+    if (!ETCD.test(pathAndQuery)) return null;
+    return gatewayCall(head, pathAndQuery, { env, namespace: prefixed ?? DEFAULT_NAMESPACE, line });
+  };
 }
 
 interface Target {

@@ -18,6 +18,7 @@ import type { DefaultPolicy, Kind, Verb } from "../../objects/policy/statements.
 import { nameOf } from "../../objects/policy/statements.ts";
 import type { KeyRange } from "../../objects/store/txn.ts";
 import type { Bindings } from "./bindings.ts";
+import type { Asking } from "./caller.ts";
 import { assertLocalBrowser, rootTokenOf, sameSecret, sourceOf, tokenOf } from "./caller.ts";
 import { datacenterOf, primaryOf } from "./datacenter.ts";
 import { DEFAULT_NAMESPACE } from "./namespace.ts";
@@ -171,7 +172,7 @@ export async function storedAuthorizerOf(
  * be refused.
  */
 export function identifyKept(
-  request: Request,
+  request: Asking,
   token: string | null,
   env: Bindings,
   namespace: string,
@@ -185,7 +186,7 @@ export function identifyKept(
   return found && nowAt - found.readAt < FRESH_MS && isValid(found, datacenterOf(env), nowAt) ? found.authorizer : null;
 }
 
-function isLocalBrowser(request: Request, env: Bindings): boolean {
+function isLocalBrowser(request: Asking, env: Bindings): boolean {
   try {
     assertLocalBrowser(request, env);
     return true;
@@ -202,7 +203,7 @@ export const bearerOf = (headers: Headers): string | null => tokenOf(headers) ||
 
 /** Who asks, for the audit log, and what they may do. Codes: as `authorizerOf`, and `permission_denied` in open mode. */
 export async function identify(
-  request: Request,
+  request: Asking,
   token: string | null,
   env: Bindings,
   target: { namespace: string; datacenter?: string; dialect: string },

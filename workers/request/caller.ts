@@ -10,6 +10,12 @@ import type { Bindings } from "./bindings.ts";
 
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
 
+/** As much of a request as tells who asks. */
+export interface Asking {
+  readonly url: string;
+  readonly headers: Pick<Headers, "get">;
+}
+
 /** Codes: `unavailable` (not set up yet). */
 export function rootTokenOf(env: Bindings): string {
   const root = env.HOLDFAST_ROOT_TOKEN;
@@ -18,7 +24,7 @@ export function rootTokenOf(env: Bindings): string {
 }
 
 /** From `Authorization: Bearer` or Consul's header. */
-export function tokenOf(headers: Headers): string | null {
+export function tokenOf(headers: Asking["headers"]): string | null {
   const authorization = headers.get("authorization");
   if (authorization !== null) {
     if (authorization.startsWith("Bearer ") && !authorization.includes(" ", 7)) return authorization.slice(7);
@@ -41,11 +47,11 @@ let known: { text: string; bytes: Uint8Array } | undefined;
 const encoder = new TextEncoder();
 
 /** The peer's address; only where a platform vouches for it. */
-export function sourceOf(request: Request, env: Bindings): string {
+export function sourceOf(request: Asking, env: Bindings): string {
   return env.HOLDFAST_LOCAL === "1" ? "" : (request.headers.get("cf-connecting-ip") ?? "");
 }
 
-export function assertLocalBrowser(request: Request, env: Bindings): void {
+export function assertLocalBrowser(request: Asking, env: Bindings): void {
   const url = new URL(request.url);
   const domain = env.HOLDFAST_DOMAIN ?? "holdfast";
   const isOurs = LOOPBACK_HOST.test(url.host) || url.hostname.endsWith(`.${domain}`);

@@ -1,5 +1,6 @@
 /**
- * `/tunnel`: the WebSocket over which an agent brings the gRPC calls of its clients. Runs each with the handler of its path.
+ * `/tunnel`: the WebSocket over which an agent brings the calls of its clients. Runs each with the handler of its path; those
+ * of HTTP are `http.ts`.
  *
  * The socket takes the agent's credential; a call has only the rights that its own metadata gives it (calls.ts). Everything
  * lives in the request that opened the socket. Refuses to know what the messages mean, and who offers which service.
@@ -8,14 +9,16 @@ import { HoldfastError } from "../../objects/errors.ts";
 import { bearerOf, identify } from "../request/authorizer.ts";
 import type { Bindings } from "../request/bindings.ts";
 import { problemResponse } from "../request/problem.ts";
-import type { Handler, Services } from "./calls.ts";
+import type { Call, Handler, Offers, Services } from "./calls.ts";
+import { Departure } from "./departure.ts";
+import { HttpCalls, NOTHING_FOLLOWS } from "./http.ts";
 import { Inbox } from "./inbox.ts";
 import { METADATA_BYTES_MAX, metadataBytes, ProtocolError } from "./wire/frames.ts";
 import { MESSAGE_BYTES_MAX, messageTooLarge } from "./wire/limits.ts";
 import type { LinkStream, Opening, StreamEvents } from "./wire/link.ts";
 import { Link } from "./wire/link.ts";
 import type { Status } from "./wire/status.ts";
-import { GRPC } from "./wire/status.ts";
+import { GRPC, NOT_TAKEN } from "./wire/status.ts";
 
 const STREAMS_MAX = 4096;
 /** Half of what a Worker may hold by itself is left to the handlers. */
@@ -29,7 +32,7 @@ const STREAMS_PER_SOCKET = 4000;
 /** Codes: `unauthenticated`, `permission_denied`, `unavailable`. */
 export async function openTunnel(
   request: Request,
-  services: Services,
+  offers: Offers,
   { env, namespace }: { env: Bindings; namespace: string },
 ): Promise<Response> {
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
@@ -39,20 +42,24 @@ export async function openTunnel(
   const { authorizer } = await identify(request, bearerOf(request.headers), env, { namespace, dialect: "tunnel" });
   if (!authorizer.allowsAny("read", "agent")) throw authorizer.denied("read", "agent");
   const { 0: client, 1: server } = new WebSocketPair();
-  serveLink(server, services);
+  serveLink(server, offers.services, offers.route ? new HttpCalls(request, offers.route) : null);
   return new Response(null, { status: 101, webSocket: client });
 }
 
-function serveLink(socket: WebSocket, services: Services): void {
+function serveLink(socket: WebSocket, services: Services, http: HttpCalls | null): void {
   let opened = 0;
   const link = new Link({
     send: (bytes) => socket.send(bytes),
     schedule: (flush) => queueMicrotask(flush),
     keptMax: KEPT_BYTES_MAX,
-    accept(stream, opening) {
+    accept(stream, frame) {
       opened++;
       if (opened === STREAMS_PER_SOCKET) link.goAway("this socket has carried enough");
-      return serveCall(stream, opening, services, link.streamCount);
+      const isTooMuch = link.streamCount > STREAMS_MAX;
+      if (frame.type === "open") return serveCall(stream, frame, services, isTooMuch);
+      if (http && !isTooMuch) return http.serve(stream, frame);
+      stream.abort(NOT_TAKEN);
+      return NOTHING_FOLLOWS;
     },
   });
   const close = (code: number, reason: string): void => {
@@ -79,15 +86,13 @@ function serveCall(
   stream: LinkStream,
   { path, timeoutMs, metadata }: Opening,
   services: Services,
-  streams: number,
+  isTooMuch: boolean,
 ): StreamEvents {
-  const controller = new AbortController();
-  const { signal } = controller;
+  const departure = new Departure();
   const inbox = new Inbox(stream);
   let drained: PromiseWithResolvers<void> | undefined;
   const abort = (reason: string): void => {
-    const error = new DOMException(reason, "AbortError");
-    controller.abort(error);
+    const error = departure.end(reason);
     inbox.fail(error);
     drained?.reject(error);
   };
@@ -107,7 +112,7 @@ function serveCall(
     },
     onClose: () => abort("the caller has gone"),
   };
-  const handler = streams > STREAMS_MAX ? OVERLOADED : handlerOf(path, services);
+  const handler = isTooMuch ? OVERLOADED : handlerOf(path, services);
   if (typeof handler !== "function") {
     stream.abort(handler);
     return events;
@@ -115,7 +120,7 @@ function serveCall(
   const reply = {
     sendHeaders: (headers: Opening["metadata"]) => stream.sendHeaders(headers),
     sendMessage(message: Uint8Array): Promise<void> {
-      if (signal.aborted) return Promise.reject(signal.reason as Error);
+      if (departure.reason) return Promise.reject(departure.reason);
       stream.sendPart(message, message.length);
       if (stream.isDrained) return Promise.resolve();
       drained ??= unwatched();
@@ -123,9 +128,18 @@ function serveCall(
     },
   };
   const deadline = Number.isFinite(timeoutMs) ? Date.now() + timeoutMs : null;
-  handler({ path, metadata, messages: inbox, signal, deadline }, reply)
+  const call: Call = {
+    path,
+    metadata,
+    messages: inbox,
+    deadline,
+    get signal() {
+      return departure.signal;
+    },
+  };
+  handler(call, reply)
     .catch((error: unknown): Status => {
-      if (!signal.aborted) console.error("unhandled", path, error);
+      if (!departure.reason) console.error("unhandled", path, error);
       return { code: GRPC.internal, message: "the call could not be answered" };
     })
     .then((status) => stream.sendStatus(fitting(status)))

@@ -135,5 +135,5 @@ export function statusTrailers({ code, message, metadata = [] }: Status): Outgoi
 function percentEncoded(message: string): string {
   return Buffer.from(message)
     .toString("latin1")
-    .replace(/[^ -$&-~]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+    .replace(/[^ -$&-~]/g, (byte: string) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 }

@@ -1,6 +1,7 @@
 /**
  * A port that speaks two languages: gRPC over HTTP/2 without TLS (prior knowledge, RFC 9113 §3.3) goes through the tunnel;
- * everything else is HTTP/1.1 and goes to the edge as it is, byte for byte, so that streams both ways and WebSockets work.
+ * everything else is HTTP/1.1. Of that, too, goes through the tunnel what is plain enough, and the rest to the edge as it
+ * is, byte for byte, so that streams both ways and WebSockets work.
  *
  * Knows no service and no dialect. Guards the port: counts, sizes, time.
  */
@@ -8,7 +9,7 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import net from "node:net";
 import { serveCall } from "./call.ts";
-import { pipeToEdge } from "./http1.ts";
+import { serveHttp1 } from "./http1.ts";
 import { Tunnel } from "./tunnel.ts";
 import { whenSniffed } from "./sniff.ts";
 
@@ -61,7 +62,7 @@ export async function startGrpcListener(options: GrpcListenerOptions): Promise<G
     // A client that has vanished must not keep its watches here.
     socket.setKeepAlive(true, SILENT_BEFORE_PROBE_MS);
     whenSniffed(socket, (isHttp2) => {
-      if (!isHttp2) return pipeToEdge(socket, edge);
+      if (!isHttp2) return serveHttp1(socket, edge, tunnel);
       socket.allowHalfOpen = false;
       sessions.emit("connection", socket);
     });

@@ -6,7 +6,7 @@
  * Where the edge asks for another one, new calls go there as soon as it is open, and the old one ends with its last call.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LinkStream, Opening, StreamEvents } from "../../../workers/tunnel/wire/link.ts";
+import type { LinkStream, Opening, StreamEvents, WholeRequest } from "../../../workers/tunnel/wire/link.ts";
 import { TunnelSocket } from "./tunnel-socket.ts";
 
 export interface TunnelOptions {
@@ -35,6 +35,9 @@ export class Tunnel {
   /** Where new calls go. */
   #current: TunnelSocket | undefined;
   #connecting: Promise<void> | undefined;
+  /** It has been tried in vain, and is tried again. */
+  #isFailing = false;
+  #attempts: ((isOpen: boolean) => void)[] = [];
   /** Why there is no socket. */
   #reason = "the edge cannot be reached";
 
@@ -54,13 +57,27 @@ export class Tunnel {
     return this.#wait(signal);
   }
 
-  /** Only when `ready` has said so. */
+  /** For who can do without: null when there is a socket; else resolves with whether one could be had at once. */
+  attempt(): null | Promise<boolean> {
+    if (this.#current) return null;
+    if (this.#isFailing) return Promise.resolve(false);
+    void this.#connect();
+    return new Promise((resolve) => this.#attempts.push(resolve));
+  }
+
+  /** Only when `ready` or `attempt` has said so. */
   open(opening: Opening, events: StreamEvents): LinkStream {
     return this.#current!.link.open(opening, events);
   }
 
+  /** As `open`. */
+  request(request: WholeRequest, events: StreamEvents): LinkStream {
+    return this.#current!.link.request(request, events);
+  }
+
   close(): void {
     this.#closed.abort();
+    this.#tried(false);
     for (const socket of this.#sockets) socket.close();
   }
 
@@ -101,12 +118,19 @@ export class Tunnel {
         const before = this.#current;
         this.#sockets.add(socket);
         this.#current = socket;
+        this.#tried(true);
         if (before) this.#endIfDone(before);
         return;
       } catch (error) {
         this.#reason = `the edge cannot be reached: ${(error as Error).message}`;
+        this.#tried(false);
       }
     }
+  }
+
+  #tried(isOpen: boolean): void {
+    this.#isFailing = !isOpen;
+    for (const resolve of this.#attempts.splice(0)) resolve(isOpen);
   }
 
   #lost(socket: TunnelSocket): void {

@@ -1,4 +1,4 @@
-/** etcd's own calls, here and at a real etcd beside it: over the JSON gateway, and over gRPC through the agent. */
+/** etcd's own calls, at the agent's port and at a real etcd beside it: over the JSON gateway, and over gRPC. */
 import { Etcd3 } from "etcd3";
 import { startEtcd } from "../etcd.ts";
 import type { LoadOptions } from "../load.ts";
@@ -38,7 +38,9 @@ async function gateway(
   { seconds }: BenchOptions,
   bodyFor: (target: Target) => string | Promise<string>,
 ): Promise<Row[]> {
-  await using holdfast = await Holdfast.start();
+  const port = await freePort();
+  await using holdfast = await Holdfast.start(["--etcd-port", String(port), "--dns-port", "0"]);
+  const agent = { origin: `http://127.0.0.1:${port}`, headers: holdfast.headers };
   const etcd = await startEtcd();
   let from = FIRST;
   const loadOn = async (target: Target): Promise<() => Promise<{ perSecond: number }>> => {
@@ -49,7 +51,7 @@ async function gateway(
       load({ origin, headers, method: "POST", path, body, connections: CLIENTS, seconds, from: (from += 1_000_000) });
   };
   try {
-    const subject = await loadOn(holdfast);
+    const subject = await loadOn(agent);
     if (etcd === null) return [withoutEtcd(name, (await subject()).perSecond)];
     const yardstick = await loadOn({ origin: etcd.origin, headers: {} });
     return [ratioRow(name, await compare(ROUNDS, subject, yardstick), "etcd's JSON gateway", goal)];

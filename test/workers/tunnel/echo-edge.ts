@@ -2,7 +2,7 @@
 import edge from "../../../workers/edge.ts";
 import type { Bindings } from "../../../workers/request/bindings.ts";
 import { problemResponse } from "../../../workers/request/problem.ts";
-import type { Call, Handler, Reply } from "../../../workers/tunnel/calls.ts";
+import type { Call, Handler, HttpCall, Reply, RequestHead } from "../../../workers/tunnel/calls.ts";
 import { openTunnel } from "../../../workers/tunnel/tunnel.ts";
 import { textOf } from "../../../workers/tunnel/wire/metadata.ts";
 import type { Status } from "../../../workers/tunnel/wire/status.ts";
@@ -81,19 +81,61 @@ const services = new Map([
   ["test.Echo", new Map<string, Handler>(Object.entries({ echo, converse, repeat, wait, fail, hesitate, crash }))],
 ]);
 
+/** `/http/…`: what came, again. */
+const told = async ({ url, headers, body }: HttpCall) => ({
+  status: "200 OK",
+  headers: "content-type: application/json\r\n",
+  body: JSON.stringify({ url, token: headers.get("authorization"), body: decoder.decode(body), by: "tunnel" }),
+});
+
+/** `/http/wait`: answers when it is called off. */
+async function idle({ headers, signal }: HttpCall) {
+  const name = headers.get("x-name") ?? "";
+  ends.set(name, "waiting");
+  await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  ends.set(name, "aborted");
+  return { status: "200 OK", headers: "", body: "" };
+}
+
+/** `/http/large`: as many letters as the body says. */
+const large = async ({ body }: HttpCall) => ({
+  status: "200 OK",
+  headers: "",
+  body: "x".repeat(Number(decoder.decode(body))),
+});
+
+/** `/http/source`: whence it came, in the words of the platform. */
+const source = async ({ headers }: HttpCall) => ({
+  status: "200 OK",
+  headers: "",
+  body: String(headers.get("cf-connecting-ip")),
+});
+
+const broken = (): Promise<never> => Promise.reject(new Error("a secret of the house"));
+
+function route({ pathAndQuery }: RequestHead) {
+  if (pathAndQuery === "/http/wait") return idle;
+  if (pathAndQuery === "/http/large") return large;
+  if (pathAndQuery === "/http/broken") return broken;
+  if (pathAndQuery === "/http/source") return source;
+  if (pathAndQuery === "/http/unroutable") throw new Error("no way");
+  return pathAndQuery.startsWith("/http/told") ? told : null;
+}
+
 export default {
   async fetch(request, env, context): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
     const name = searchParams.get("name") ?? "";
     if (pathname === "/tunnel") {
       // Refused as the edge does.
-      return openTunnel(request, services, { env, namespace: "default" }).catch(problemResponse);
+      return openTunnel(request, { services, route }, { env, namespace: "default" }).catch(problemResponse);
     }
     if (pathname === "/end") return new Response(ends.get(name) ?? "unknown");
     if (pathname === "/take") {
       ends.set(name, "take");
       return new Response("told");
     }
+    if (pathname.startsWith("/http/")) return Response.json({ body: await request.text(), by: "pipe" });
     if (pathname === "/upload") return new Response(request.body);
     return edge.fetch(request, env, context);
   },

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import http from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "../../../workers/tunnel/wire/frames.ts";
+import { utf8 } from "../../../objects/bytes.ts";
 import { decodeFrames, FrameWriter } from "../../../workers/tunnel/wire/frames.ts";
 import { LINK_WINDOW, STREAM_WINDOW } from "../../../workers/tunnel/wire/link.ts";
 import { Edge, TOKEN } from "../../edge.ts";
@@ -20,6 +21,13 @@ const open = (stream: number, method = "converse"): Frame => ({
   path: `/test.Echo/${method}`,
   timeoutMs: Infinity,
   metadata: [],
+});
+
+const request = (stream: number, path: string, body = ""): Frame => ({
+  type: "request",
+  stream,
+  head: utf8(`POST ${path} HTTP/1.1\r\nHost: a.example\r\n\r\n`),
+  body: utf8(body),
 });
 
 const message = (stream: number, bytes: Uint8Array): Frame => ({
@@ -104,6 +112,37 @@ describe("frames", () => {
     expect(await socket.next()).toMatchObject({ type: "status", stream: 1, status: { code: 0 } });
   });
 
+  test("a request of HTTP, answered as it goes to the client", async () => {
+    using socket = new Socket();
+    await socket.send(request(1, "/http/told?a", "hello"));
+    const answer = (await socket.next()) as Extract<Frame, { type: "message" }>;
+    const text = Buffer.from(answer.bytes).toString();
+    const [head = "", body = ""] = text.split("\r\n\r\n");
+    expect(answer.length).toBe(answer.bytes.length);
+    expect(head).toBe(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\ncontent-type: application/json`);
+    expect(JSON.parse(body)).toMatchObject({ url: "http://a.example/http/told?a", body: "hello" });
+    expect(await socket.next()).toMatchObject({ type: "status", stream: 1, status: { code: 0 } });
+  });
+
+  test.each([
+    ["that nobody answers here", request(1, "/http/elsewhere")],
+    ["by whose head nobody can be found", request(1, "/http/unroutable")],
+    ["that is none", { ...request(1, ""), head: utf8("hello") } as Frame],
+    ["of a host that is none", { ...request(1, ""), head: utf8("POST / HTTP/1.1\r\nHost: a:b\r\n\r\n") } as Frame],
+  ])("a request %s is not taken", async (_name, frame) => {
+    using socket = new Socket();
+    await socket.send(frame);
+    expect(await socket.next()).toMatchObject({ type: "status", stream: 1, status: { code: 12 } });
+  });
+
+  test("the platform's word for an address is not the caller's", async () => {
+    using socket = new Socket();
+    const head = utf8("POST /http/source HTTP/1.1\r\nHost: a\r\nCF-Connecting-IP: 1.2.3.4\r\n\r\n");
+    await socket.send({ type: "request", stream: 1, head, body: utf8("") });
+    const answer = (await socket.next()) as Extract<Frame, { type: "message" }>;
+    expect(Buffer.from(answer.bytes).toString()).not.toContain("1.2.3.4");
+  });
+
   test("a sign of life", async () => {
     using socket = new Socket();
     await socket.send({ type: "ping", stream: 0 });
@@ -131,6 +170,9 @@ describe("frames", () => {
       "an end inside a message",
       [open(1), { ...message(1, part), length: 99_999 } as Frame, { type: "end", stream: 1 }],
     ],
+    ["a message behind a request", [request(1, "/http/wait"), message(1, part)]],
+    ["an end behind a request", [request(1, "/http/wait"), { type: "end", stream: 1 }]],
+    ["a request on a number that was there before", [open(1), request(1, "/http/told")]],
     ["an end behind the end", [open(1, "wait"), { type: "end", stream: 1 }, { type: "end", stream: 1 }]],
     ["more than the stream's window", [open(1, "wait"), ...Array.from({ length: over }, () => message(1, part))]],
     ["credit that was not taken", [open(1, "wait"), { type: "credit", stream: 1, bytes: 1 }]],

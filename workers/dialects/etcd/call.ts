@@ -10,6 +10,7 @@ import type { Caller } from "../../../objects/model.ts";
 import { identify, identifyKept } from "../../request/authorizer.ts";
 import type { Authorizer } from "../../request/authorizer.ts";
 import type { Bindings } from "../../request/bindings.ts";
+import type { Asking } from "../../request/caller.ts";
 import { sourceOf } from "../../request/caller.ts";
 import { datacenterOf } from "../../request/datacenter.ts";
 import type { Line } from "../../request/line.ts";
@@ -27,15 +28,22 @@ import type { ResponseHeaderSchema } from "./gen/etcdserverpb_pb.js";
 /** etcd's default for a request that writes. */
 export const REQUEST_BYTES_MAX = 1_572_864;
 
+/** What a call carries besides its message: of HTTP its headers, of gRPC those of the call. */
+export type Metadata = Asking["headers"];
+
+/** Aborted when the caller is gone, or has called it off. It may be made when it is first asked for. */
+interface Ending {
+  readonly signal: AbortSignal;
+}
+
 export interface CallParts {
   /** What brought it: the HTTP request, or the one that opened the tunnel. */
-  request: Request;
-  /** Its metadata: of HTTP its headers, of gRPC those of the call. */
-  metadata: Headers;
+  request: Asking & Ending;
+  metadata: Metadata;
   env: Bindings;
   namespace: string;
-  /** Absent: the request's. */
-  signal?: AbortSignal;
+  /** Absent: it ends with the request. */
+  ending?: Ending;
   /** Where calls that share a socket wait for their places. */
   line?: Line;
 }
@@ -52,26 +60,24 @@ export class Call {
   readonly namespace: string;
   readonly client: NamespaceClient;
   readonly ids: ClusterIds;
-  readonly metadata: Headers;
-  readonly #signal: AbortSignal | undefined;
-  readonly request: Request;
+  readonly metadata: Metadata;
+  readonly request: Asking;
+  readonly #ending: Ending;
   /** Of the request as a protobuf message; set where it is large. */
   messageBytes = 0;
 
-  constructor({ request, metadata, env, namespace, signal, line }: CallParts) {
+  constructor({ request, metadata, env, namespace, ending = request, line }: CallParts) {
     this.request = request;
     this.metadata = metadata;
     this.env = env;
     this.namespace = namespace;
-    this.#signal = signal;
+    this.#ending = ending;
     this.client = new NamespaceClient(env, namespace, datacenterOf(env), line);
     this.ids = clusterIdsOf(this.client);
   }
 
-  /** Aborted when the caller is gone, or has called it off. */
   get signal(): AbortSignal {
-    // Made by the runtime when it is first asked for, which most calls never do.
-    return this.#signal ?? this.request.signal;
+    return this.#ending.signal;
   }
 
   /** As every answer begins. A fresh store has revision 1, before anything was written. */

@@ -6,8 +6,7 @@ import type { Bindings } from "../../request/bindings.ts";
 import { DEFAULT_NAMESPACE } from "../../request/namespace.ts";
 import { Call } from "./call.ts";
 import { answerCall, CORS, textResponse } from "./gateway.ts";
-import { GATEWAY_PATHS } from "./gateway-paths.ts";
-import { METHODS } from "./methods.ts";
+import { belowGateway, methodAt } from "./gateway-paths.ts";
 import { plainAnswer } from "./plain-http.ts";
 import { answerSocket } from "./websocket.ts";
 
@@ -17,19 +16,16 @@ export interface EtcdPorts {
   namespace: string | null;
 }
 
-const GATEWAY = /^\/v3(?:alpha|beta)?(\/[^?]*)/;
-
 /** `pathAndQuery` is raw: below `/v3`, or one of `plainPaths`. */
 export async function handleEtcd(request: Request, pathAndQuery: string, ports: EtcdPorts): Promise<Response> {
   const { env } = ports;
   const namespace = ports.namespace ?? DEFAULT_NAMESPACE;
   if (request.method === "OPTIONS") return new Response(null, { headers: CORS });
-  const below = GATEWAY.exec(pathAndQuery)?.[1];
-  const callOf = (metadata: Headers, signal?: AbortSignal): Call =>
-    new Call({ request, metadata, env, namespace, ...(signal && { signal }) });
+  const below = belowGateway(pathAndQuery);
+  const callOf = (metadata: Headers, ending?: AbortController): Call =>
+    new Call({ request, metadata, env, namespace, ...(ending && { ending }) });
   if (below === undefined) return plainAnswer(request, pathAndQuery, callOf(request.headers));
-  const name = GATEWAY_PATHS.get(below);
-  const method = name === undefined ? undefined : METHODS.get(name);
+  const method = methodAt(below);
   if (!method) return textResponse(404, "Not Found");
   if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return answerSocket(request, method, callOf);
   if (request.method !== "POST") return textResponse(405, "Method Not Allowed");

@@ -3,6 +3,8 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from "./gen/etcdserverpb_pb.js";
 import { Election } from "./gen/v3electionpb_pb.js";
 import { Lock } from "./gen/v3lockpb_pb.js";
+import { METHODS } from "./methods.ts";
+import type { Method } from "./service.ts";
 import { nameOf } from "./service.ts";
 
 const kv = KV.method;
@@ -12,7 +14,7 @@ const maintenance = Maintenance.method;
 const auth = Auth.method;
 const election = Election.method;
 
-const METHODS: Record<string, DescMethod> = {
+const PATHS: Record<string, DescMethod> = {
   "/kv/range": kv.range,
   "/kv/put": kv.put,
   "/kv/deleterange": kv.deleteRange,
@@ -66,7 +68,13 @@ const METHODS: Record<string, DescMethod> = {
   "/election/resign": election.resign,
 };
 
-/** Path below `/v3` → the method's full name. */
-export const GATEWAY_PATHS: ReadonlyMap<string, string> = new Map(
-  Object.entries(METHODS).map(([path, method]) => [path, nameOf(method)]),
+const AT: ReadonlyMap<string, Method | undefined> = new Map(
+  Object.entries(PATHS).map(([path, method]) => [path, METHODS.get(nameOf(method))]),
 );
+
+const GATEWAY = /^\/v3(?:alpha|beta)?(\/[^?]*)/;
+
+/** The path below the gateway's prefix; undefined: it is none of the gateway's. */
+export const belowGateway = (pathAndQuery: string): string | undefined => GATEWAY.exec(pathAndQuery)?.[1];
+
+export const methodAt = (below: string): Method | undefined => AT.get(below);

@@ -80,7 +80,7 @@ function errorLine({ code, message }: EtcdError): string {
   return JSON.stringify({ error: { grpc_code: code, code, http_code: status, message, http_status: REASON[status] } });
 }
 
-const REASON: Record<number, string> = {
+export const REASON: Record<number, string> = {
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",

@@ -26,17 +26,20 @@ export const CORS = {
   "access-control-allow-headers": "accept, content-type, authorization",
 };
 
-const JSON_HEADERS = new Headers({
+/** Of a reply. */
+export const REPLY_FIELDS = {
   ...CORS,
   "content-type": "application/json",
   "grpc-metadata-content-type": "application/grpc",
   "cache-control": "no-store",
-});
+};
+
+const REPLY_HEADERS = new Headers(REPLY_FIELDS);
 
 export async function answerCall(request: Request, method: Method, call: Call): Promise<Response> {
   try {
     if (method.kind === "unary") {
-      return new Response(await unary(method, await bodyOf(request), call), { headers: JSON_HEADERS });
+      return new Response(await unary(method, await bodyOf(request), call), { headers: REPLY_HEADERS });
     }
     return await streamResponse(request, method, call);
   } catch (error) {
@@ -73,7 +76,7 @@ async function streamResponse(request: Request, method: StreamMethod, call: Call
   const first = await lines.next();
   const { readable, writable } = new IdentityTransformStream();
   void pump(first, lines, writable.getWriter() as WritableStreamDefaultWriter<Uint8Array>);
-  return new Response(readable, { headers: JSON_HEADERS });
+  return new Response(readable, { headers: REPLY_HEADERS });
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = {
@@ -97,18 +100,15 @@ async function pump(
 
 export const errorBody = ({ code, message }: EtcdError): string => JSON.stringify({ error: message, message, code });
 
-export function errorResponse(error: EtcdError): Response {
-  const status = HTTP_STATUS[error.code];
-  return new Response(errorBody(error), {
-    status,
-    headers: {
-      ...CORS,
-      "content-type": "application/json",
-      "cache-control": "no-store",
-      ...(status === 401 && { "www-authenticate": error.message }),
-    },
-  });
-}
+export const errorFields = ({ code, message }: EtcdError): Record<string, string> => ({
+  ...CORS,
+  "content-type": "application/json",
+  "cache-control": "no-store",
+  ...(HTTP_STATUS[code] === 401 && { "www-authenticate": message }),
+});
+
+export const errorResponse = (error: EtcdError): Response =>
+  new Response(errorBody(error), { status: HTTP_STATUS[error.code], headers: errorFields(error) });
 
 export const textResponse = (status: number, text: string, headers: Record<string, string> = {}): Response =>
   new Response(`${text}\n`, {

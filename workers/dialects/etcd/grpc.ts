@@ -5,9 +5,9 @@
  */
 import type { Message } from "@bufbuild/protobuf";
 import type { Bindings } from "../../request/bindings.ts";
-import { Line } from "../../request/line.ts";
+import type { Line } from "../../request/line.ts";
 import type { Call as TunnelCall, Handler, Reply, Services } from "../../tunnel/calls.ts";
-import type { Metadata } from "../../tunnel/wire/metadata.ts";
+import { textOf } from "../../tunnel/wire/metadata.ts";
 import type { Status } from "../../tunnel/wire/status.ts";
 import { OK } from "../../tunnel/wire/status.ts";
 import { Call } from "./call.ts";
@@ -18,15 +18,17 @@ import type { Method } from "./service.ts";
 import { readBinary, writeBinary } from "./wire.ts";
 
 /** `request` has opened the tunnel; who calls is told by each call's own metadata. */
-export function etcdServices(request: Request, { env, namespace }: { env: Bindings; namespace: string }): Services {
+export function etcdServices(
+  request: Request,
+  { env, namespace, line }: { env: Bindings; namespace: string; line: Line },
+): Services {
   const services = new Map<string, Map<string, Handler>>();
-  // All calls of an agent come over one socket: those that an object has no place for yet wait instead of being refused.
-  const line = new Line();
   for (const [name, method] of METHODS) {
     const [service = "", methodName = ""] = name.split("/");
-    const handler: Handler = async ({ metadata, messages, signal }, reply) => {
-      const call = new Call({ request, metadata: headersOf(metadata), env, namespace, signal, line });
-      return answer(method, messages, call, reply);
+    const handler: Handler = (ending, reply) => {
+      const metadata = { get: (header: string) => textOf(ending.metadata, header) };
+      const call = new Call({ request, metadata, env, namespace, ending, line });
+      return answer(method, ending.messages, call, reply);
     };
     const methods = services.get(service) ?? new Map<string, Handler>();
     services.set(service, methods.set(methodName, handler));
@@ -61,11 +63,4 @@ const CANCELED: Status = { code: GRPC.cancelled, message: "context canceled" };
 
 async function* decoded({ input }: Method, messages: TunnelCall["messages"]): AsyncGenerator<Message> {
   for await (const bytes of messages) yield readBinary(input, bytes);
-}
-
-/** Binary metadata means nothing here. */
-function headersOf(metadata: Metadata): Headers {
-  const headers = new Headers();
-  for (const [name, value] of metadata) if (typeof value === "string") headers.append(name, value);
-  return headers;
 }

@@ -16,7 +16,7 @@ const PROTOCOL = /^bearer *, *(.+)$/i;
 export function answerSocket(
   request: Request,
   method: Method,
-  callOf: (metadata: Headers, signal: AbortSignal) => Call,
+  callOf: (metadata: Headers, ending: AbortController) => Call,
 ): Response {
   const protocol = PROTOCOL.exec(request.headers.get("sec-websocket-protocol") ?? "");
   const metadata = new Headers(request.headers);
@@ -26,7 +26,7 @@ export function answerSocket(
   ours.accept();
   const gone = new AbortController();
   for (const type of ["close", "error"] as const) ours.addEventListener(type, () => gone.abort());
-  void serve(ours, method, callOf(metadata, gone.signal), innerMethodOf(request));
+  void serve(ours, method, callOf(metadata, gone), innerMethodOf(request));
   const headers = protocol ? { "sec-websocket-protocol": "Bearer" } : undefined;
   return new Response(null, { status: 101, webSocket: theirs, ...(headers && { headers }) });
 }

@@ -1,5 +1,5 @@
 /**
- * The frames of the tunnel: many gRPC calls on one WebSocket. A binary message holds one frame or several whole ones, each
+ * The frames of the tunnel: many calls on one WebSocket. A binary message holds one frame or several whole ones, each
  *
  *     payload length (24 bits) · type (8) · stream (32) · payload          all numbers big-endian
  *
@@ -16,6 +16,8 @@ const PAYLOAD_BYTES_MAX = 65_536;
 export const METADATA_BYTES_MAX = 32_768;
 const METADATA_ENTRIES_MAX = 256;
 const PATH_BYTES_MAX = 4096;
+/** Of a request of HTTP/1.1: its first line and its headers. */
+export const HEAD_BYTES_MAX = 8192;
 /** Of a status or a reason; more is cut. */
 const TEXT_BYTES_MAX = 8192;
 /** A WebSocket message that was put together by us is far smaller. */
@@ -33,10 +35,12 @@ const TYPE = {
   ping: 9,
   pong: 10,
   goAway: 11,
+  request: 12,
 } as const;
 
 export type Frame =
   | { type: "open"; stream: number; path: string; timeoutMs: number; metadata: Metadata }
+  | { type: "request"; stream: number; head: Uint8Array; body: Uint8Array }
   | { type: "headers"; stream: number; metadata: Metadata }
   | { type: "message"; stream: number; length: number; bytes: Uint8Array }
   | { type: "chunk"; stream: number; bytes: Uint8Array }
@@ -49,12 +53,6 @@ export type Frame =
 
 /** The peer broke the rules; nothing that it says further can be trusted. */
 export class ProtocolError extends Error {}
-
-/** The largest prefix of the text's UTF-8 that fits, whole characters only. */
-function cutText(text: string, bytesMax: number): Uint8Array {
-  const bytes = new Uint8Array(bytesMax);
-  return bytes.subarray(0, encoder.encodeInto(text, bytes).written);
-}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -96,6 +94,9 @@ export class FrameWriter {
         this.#double(frame.timeoutMs);
         this.#shortBytes(encoder.encode(frame.path));
         return this.#metadata(frame.metadata);
+      case "request":
+        this.#shortBytes(frame.head);
+        return this.#raw(frame.body);
       case "headers":
         return this.#metadata(frame.metadata);
       case "message":
@@ -105,14 +106,14 @@ export class FrameWriter {
         return this.#raw(frame.bytes);
       case "status":
         this.#word(frame.status.code);
-        this.#shortBytes(cutText(frame.status.message, TEXT_BYTES_MAX));
+        this.#shortText(frame.status.message);
         return this.#metadata(frame.status.metadata ?? []);
       case "reset":
         return this.#word(frame.code);
       case "credit":
         return this.#word(frame.bytes);
       case "goAway":
-        return this.#raw(cutText(frame.reason, TEXT_BYTES_MAX));
+        return this.#text(frame.reason);
       case "end":
       case "ping":
       case "pong":
@@ -149,6 +150,20 @@ export class FrameWriter {
     if (bytes.length > 0xffff) throw new RangeError(`a field of ${bytes.length} bytes`);
     this.#short(bytes.length);
     this.#raw(bytes);
+  }
+
+  #shortText(text: string): void {
+    const at = this.#at;
+    this.#short(0);
+    this.#text(text);
+    this.#view.setUint16(at, this.#at - at - 2);
+  }
+
+  /** The largest prefix of its UTF-8 that a text may have, whole characters only. */
+  #text(text: string): void {
+    if (text === "") return;
+    this.#ensure(TEXT_BYTES_MAX);
+    this.#at += encoder.encodeInto(text, this.#bytes.subarray(this.#at, this.#at + TEXT_BYTES_MAX)).written;
   }
 
   #raw(bytes: Uint8Array): void {
@@ -210,6 +225,10 @@ class FrameReader {
         if (!(timeoutMs >= 0)) throw new ProtocolError("a timeout is not a number");
         const path = decoder.decode(this.#shortBytes(PATH_BYTES_MAX));
         return { type: "open", stream, path, timeoutMs, metadata: this.#metadata() };
+      }
+      case TYPE.request: {
+        const head = this.#shortBytes(HEAD_BYTES_MAX);
+        return { type: "request", stream, head, body: this.#rest(CHUNK_BYTES_MAX) };
       }
       case TYPE.headers:
         return { type: "headers", stream, metadata: this.#metadata() };

@@ -8,8 +8,9 @@
  * - What the receiving end keeps for all its readers is bounded by `keptMax`; what would cross it costs one stream its life,
  *   which one is for the owner to say.
  *
- * Only messages cost credit; opening, headers and ends come once for a stream. Breaking a rule ends the connection.
- * Knows no socket, no clock and no gRPC beyond its calls; the owner hands bytes in and takes them out.
+ * Only messages cost credit; opening, headers and ends come once for a stream, and so does a request of HTTP, which is all
+ * that its stream brings. Breaking a rule ends the connection. Knows no socket, no clock and no gRPC beyond its calls; the
+ * owner hands bytes in and takes them out.
  */
 import type { Frame } from "./frames.ts";
 import { CHUNK_BYTES_MAX, decodeFrames, FrameWriter, ProtocolError } from "./frames.ts";
@@ -30,6 +31,15 @@ export interface Opening {
   timeoutMs: number;
   metadata: Metadata;
 }
+
+/** A whole request of HTTP/1.1, as it came. */
+export interface WholeRequest {
+  head: Uint8Array;
+  body: Uint8Array;
+}
+
+/** What opens a stream. */
+export type Opened = Extract<Frame, { type: "open" | "request" }>;
 
 /** What the owner of a stream is told; nothing more after `onClose`. */
 export interface StreamEvents {
@@ -52,7 +62,7 @@ export interface LinkOptions {
   /** Bytes. */
   keptMax: number;
   /** The end that takes streams. Absent: the peer may open none. */
-  accept?(stream: LinkStream, opening: Opening): StreamEvents;
+  accept?(stream: LinkStream, opened: Opened): StreamEvents;
   onGoAway?(reason: string): void;
   onPong?(): void;
   /** The last stream has ended. */
@@ -91,9 +101,18 @@ export class Link {
 
   /** Opens a stream; `events` may come from the next turn on. */
   open({ path, timeoutMs, metadata }: Opening, events: StreamEvents): LinkStream {
-    const stream = new LinkStream(this, ++this.#lastStream);
+    return this.#open({ type: "open", stream: ++this.#lastStream, path, timeoutMs, metadata }, events);
+  }
+
+  /** The same with a request of HTTP, behind which nothing can follow. */
+  request({ head, body }: WholeRequest, events: StreamEvents): LinkStream {
+    return this.#open({ type: "request", stream: ++this.#lastStream, head, body }, events);
+  }
+
+  #open(frame: Opened, events: StreamEvents): LinkStream {
+    const stream = new LinkStream(this, frame.stream);
     stream.events = events;
-    this.write({ type: "open", stream: stream.id, path, timeoutMs, metadata });
+    this.write(frame);
     this.#streams.set(stream.id, stream);
     return stream;
   }
@@ -128,7 +147,7 @@ export class Link {
 
   #take(frame: Frame): void {
     if (frame.stream === 0) return this.#takeOwn(frame);
-    if (frame.type === "open") return this.#accept(frame);
+    if (frame.type === "open" || frame.type === "request") return this.#accept(frame);
     if (frame.stream > this.#lastStream) throw new ProtocolError(`stream ${frame.stream} is not open`);
     if (frame.type === "message" || frame.type === "chunk") this.#arrived(costOf(frame.bytes));
     // Of one that is over: it was on its way when that was said.
@@ -155,12 +174,13 @@ export class Link {
     }
   }
 
-  #accept({ stream: id, path, timeoutMs, metadata }: Extract<Frame, { type: "open" }>): void {
-    if (!this.#options.accept || id <= this.#lastStream) throw new ProtocolError(`stream ${id} cannot be opened`);
-    this.#lastStream = id;
-    const stream = new LinkStream(this, id);
-    this.#streams.set(id, stream);
-    stream.events = this.#options.accept(stream, { path, timeoutMs, metadata });
+  #accept(frame: Opened): void {
+    if (!this.#options.accept || frame.stream <= this.#lastStream)
+      throw new ProtocolError(`stream ${frame.stream} cannot be opened`);
+    this.#lastStream = frame.stream;
+    const stream = new LinkStream(this, frame.stream, frame.type === "request");
+    this.#streams.set(stream.id, stream);
+    stream.events = this.#options.accept(stream, frame);
   }
 
   #arrived(cost: number): void {
@@ -231,13 +251,15 @@ export class LinkStream {
   /** Of the message that is being received. */
   #missing = 0;
   #kept = 0;
-  #peerEnded = false;
+  /** The peer sends no more. */
+  #peerEnded: boolean;
   #isOver = false;
   #endsWithQueue = false;
 
-  constructor(link: Link, id: number) {
+  constructor(link: Link, id: number, peerEnded = false) {
     this.#link = link;
     this.id = id;
+    this.#peerEnded = peerEnded;
   }
 
   get isOver(): boolean {
@@ -385,6 +407,7 @@ export class LinkStream {
       case "reset":
         return this.ended({ reset: frame.code });
       case "open":
+      case "request":
       case "ping":
       case "pong":
       case "goAway":

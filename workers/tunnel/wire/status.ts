@@ -30,3 +30,6 @@ export interface Status {
 }
 
 export const OK: Status = { code: GRPC.ok, message: "" };
+
+/** To a request of HTTP: nothing of it has been done here, it has to go another way. */
+export const NOT_TAKEN: Status = { code: GRPC.unimplemented, message: "not over the tunnel" };

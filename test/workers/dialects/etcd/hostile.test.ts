@@ -1,11 +1,12 @@
 /** Bodies as nobody sends them by accident, with the words of etcd 3.4.23 about each. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Edge, TOKEN } from "../../../edge.ts";
-import { ask, b64, invalid, notFound, outOfRange, precondition, refusal, told } from "./gateway.ts";
+import type { Edge } from "../../../edge.ts";
+import { TOKEN } from "../../../edge.ts";
+import { ask, b64, invalid, notFound, outOfRange, precondition, refusal, told, startGateway } from "./gateway.ts";
 
 let edge: Edge;
 beforeAll(async () => {
-  edge = await Edge.start(["--no-agent"]);
+  edge = await startGateway();
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 

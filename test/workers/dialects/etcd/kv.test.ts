@@ -1,11 +1,11 @@
 /** KV as etcd 3.4.23 answered it: golden bodies, ranges, deletions, history. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Edge } from "../../../edge.ts";
-import { ask, b64, invalid, notFound, outOfRange, refusal, told } from "./gateway.ts";
+import type { Edge } from "../../../edge.ts";
+import { ask, b64, invalid, notFound, outOfRange, refusal, told, startGateway } from "./gateway.ts";
 
 let edge: Edge;
 beforeAll(async () => {
-  edge = await Edge.start(["--no-agent"]);
+  edge = await startGateway();
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 

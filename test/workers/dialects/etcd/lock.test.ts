@@ -1,12 +1,12 @@
 /** v3lockpb.Lock over the JSON gateway, against a started server. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Edge } from "../../../edge.ts";
-import { b64, refusal, told } from "./gateway.ts";
+import type { Edge } from "../../../edge.ts";
+import { b64, refusal, told, startGateway } from "./gateway.ts";
 import { GatewayStream } from "./stream.ts";
 
 let edge: Edge;
 beforeAll(async () => {
-  edge = await Edge.start(["--no-agent"]);
+  edge = await startGateway();
   for (const ID of [1, 10, 255, 256, -5]) await told(edge, "/lease/grant", { TTL: 600, ID });
 });
 afterAll(() => edge[Symbol.asyncDispose]());

@@ -1,11 +1,11 @@
 /** Transactions by etcd's rules: what is compared with what, in which order things happen, and what is refused. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Edge } from "../../../edge.ts";
-import { b64, invalid, notFound, outOfRange, refusal, told } from "./gateway.ts";
+import type { Edge } from "../../../edge.ts";
+import { b64, invalid, notFound, outOfRange, refusal, told, startGateway } from "./gateway.ts";
 
 let edge: Edge;
 beforeAll(async () => {
-  edge = await Edge.start(["--no-agent"]);
+  edge = await startGateway();
 });
 afterAll(() => edge[Symbol.asyncDispose]());
 

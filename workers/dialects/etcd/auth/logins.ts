@@ -7,6 +7,7 @@ import { waitUntil } from "cloudflare:workers";
 import type { Authorizer } from "../../../request/authorizer.ts";
 import { forgetAuthorizer, storedAuthorizerOf } from "../../../request/authorizer.ts";
 import type { Bindings } from "../../../request/bindings.ts";
+import type { Asking } from "../../../request/caller.ts";
 import { assertLocalBrowser } from "../../../request/caller.ts";
 import { primaryOf } from "../../../request/datacenter.ts";
 import { NamespaceClient } from "../../../request/namespace-client.ts";
@@ -61,7 +62,7 @@ const kept = new Map<string, { isOn: boolean; readAt: number }>();
 
 /** Null: open mode holds. Codes: as `storedAuthorizerOf`, and `permission_denied` for a page of another origin. */
 export async function authorizerInOpenMode(
-  request: Request,
+  request: Asking,
   token: string | null,
   env: Bindings,
   namespace: string,
