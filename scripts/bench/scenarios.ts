@@ -1,9 +1,10 @@
 /** All benchmarks by name. */
 import type { Row } from "./measure.ts";
 import { consulBlocking, consulHealth, consulHealthStale } from "./scenarios/consul.ts";
-import { leasesExpiring, lockHandover, locksHeld, queue } from "./scenarios/coordination.ts";
+import { leasesExpiring, lockHandover, locksHeld } from "./scenarios/coordination.ts";
 import { etcdGrpcPut, etcdPut, etcdRange } from "./scenarios/etcd.ts";
 import { consulLock } from "./scenarios/locks.ts";
+import { queue, queueKill } from "./scenarios/queues.ts";
 import { kvPut, register, resolve, route } from "./scenarios/requests.ts";
 import { memory, overload, start } from "./scenarios/limits.ts";
 import { changeVisible, heartbeats, watchFanout } from "./scenarios/registry.ts";
@@ -31,6 +32,7 @@ export const scenarios: Record<string, Scenario> = {
   "lock-handover": lockHandover,
   "locks-held": locksHeld,
   queue,
+  "queue-kill": queueKill,
   "leases-expiring": leasesExpiring,
   "etcd-put": etcdPut,
   "etcd-range": etcdRange,

@@ -48,10 +48,22 @@ export class Holdfast {
   }
 
   async stop(): Promise<void> {
+    await this.#end((child) => child.kill("SIGTERM"));
+  }
+
+  /** `kill -9`, of the runtime first: it is in the middle of whatever it does. */
+  async kill(): Promise<void> {
+    await this.#end((child) => {
+      process.kill(this.#runtimePid(), "SIGKILL");
+      child.kill("SIGKILL");
+    });
+  }
+
+  async #end(signal: (child: ChildProcess) => void): Promise<void> {
     const child = this.#child;
-    if (!child || child.exitCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.on("close", resolve));
-    child.kill("SIGTERM");
+    signal(child);
     await ended;
   }
 

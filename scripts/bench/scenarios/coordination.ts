@@ -1,9 +1,7 @@
-/** Locks handed on, held by the thousand, messages sent and done with, leases that end at once. */
-import { randomUUID } from "node:crypto";
+/** Locks handed on, held by the thousand, leases that end at once. */
 import { Agent } from "node:http";
 import type { Row } from "../measure.ts";
 import { median } from "../measure.ts";
-import type { BenchOptions } from "../scenarios.ts";
 import { Holdfast } from "../servers.ts";
 import { Stream } from "../stream.ts";
 import { ask } from "./locks.ts";
@@ -132,66 +130,6 @@ export async function locksHeld(): Promise<Row[]> {
   } finally {
     for (const stream of streams) stream[Symbol.dispose]();
   }
-}
-
-const PRODUCERS = 8;
-const CONSUMERS = 8;
-const BATCH = 100;
-
-/** Messages that were sent and done with, until none is left. */
-export async function queue({ seconds }: BenchOptions): Promise<Row[]> {
-  await using holdfast = await Holdfast.start();
-  const topic = { topic: "work" };
-  const open = (count: number) => Promise.all(Array.from({ length: count }, () => Stream.open(holdfast, NAMESPACE)));
-  const [producers, consumers] = await Promise.all([open(PRODUCERS), open(CONSUMERS)]);
-  const seen = new Map<string, number>();
-  const beganAt = performance.now();
-  const endAt = beganAt + 3 * seconds * 1000;
-  let sent = 0;
-  let acked = 0;
-  let isSending = true;
-  try {
-    const sending = producers.map(async (stream) => {
-      while (performance.now() < endAt) {
-        const messages = Array.from({ length: BATCH }, () => ({ body: randomUUID() }));
-        await stream.call("sendMessages", topic, { messages });
-        sent += BATCH;
-      }
-    });
-    const receiving = consumers.map(async (stream) => {
-      while (isSending || acked < sent) {
-        const { messages } = await stream.call<{ messages: { body: string; receipt: string }[] }>(
-          "receiveMessages",
-          topic,
-          { max: BATCH, wait: 0.2 },
-        );
-        if (messages.length === 0) continue;
-        for (const { body } of messages) seen.set(body, (seen.get(body) ?? 0) + 1);
-        const receipts = messages.map(({ receipt }) => receipt);
-        const { settled } = await stream.call<{ settled: number }>("ackMessages", topic, { receipts });
-        acked += settled;
-      }
-    });
-    await Promise.all(sending);
-    isSending = false;
-    await Promise.all(receiving);
-  } finally {
-    for (const stream of [...producers, ...consumers]) stream[Symbol.dispose]();
-  }
-  const value = Math.round(acked / ((performance.now() - beganAt) / 1000));
-  const lost = sent - seen.size;
-  const doubled = [...seen.values()].filter((times) => times > 1).length;
-  return [
-    {
-      ...plain,
-      name: "queue",
-      value,
-      unit: "1/s",
-      yardstick: `${sent} sent and acked in batches of ${BATCH}; ${lost} lost, ${doubled} duplicated`,
-      goal: ">= 5000",
-      pass: value >= 5000 && lost === 0 && doubled === 0,
-    },
-  ];
 }
 
 const LEASES = 10_000;
