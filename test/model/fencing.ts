@@ -33,7 +33,8 @@ function grantsOf(calls: readonly Call<LockInput, LockOutput>[]): Grant[] {
   const gone = new Map<string, number>();
   const renewals = new Map<string, number>();
   for (const { input, calledAt, returnedAt, outcome, output } of calls) {
-    if (input.kind === "release" && output && "done" in output && output.done) gone.set(input.hold, returnedAt);
+    if (input.kind === "release" && output && "done" in output && output.done !== false)
+      gone.set(input.hold, returnedAt);
     if (input.kind === "release" && outcome !== "fail")
       ends.set(input.hold, Math.min(ends.get(input.hold) ?? Infinity, calledAt));
     if (input.kind === "renew" && output && "done" in output && output.done)

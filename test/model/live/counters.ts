@@ -9,9 +9,11 @@ const COUNTERS = ["one", "two"];
 
 export class CounterWorkload extends RecordedWorkload<CounterInput, CounterOutput> {
   readonly clients = 4;
+  readonly #caller: Caller;
 
-  constructor(ordeal: Ordeal, callers: readonly Caller[]) {
-    super("counters", ordeal, callers);
+  constructor(ordeal: Ordeal, caller: Caller) {
+    super("counters", ordeal);
+    this.#caller = caller;
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -19,11 +21,11 @@ export class CounterWorkload extends RecordedWorkload<CounterInput, CounterOutpu
     const path = `${API}/counters/${counter}`;
     const delta = 1 + random.below(1000);
     if (random.chance(0.4)) {
-      await this.record(client, { kind: "read", counter }, async () => valueOf(await this.call(path, {})));
+      await this.record(client, { kind: "read", counter }, async () => valueOf(await this.#caller.call(path, {})));
       return;
     }
     await this.record(client, { kind: "add", counter, delta }, async (headers) =>
-      valueOf(await this.call(`${path}/add`, { method: "POST", body: { delta }, headers })),
+      valueOf(await this.#caller.call(`${path}/add`, { method: "POST", body: { delta }, headers })),
     );
   }
 }

@@ -1,15 +1,20 @@
-/** etcd's JSON gateway as a transport: 64-bit numbers in decimal text, bytes in base64, what is empty is left out. */
+/** etcd's JSON gateway as a transport. What is JSON of a message is the protobuf library's say, not the server's. */
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromJson,
+  type JsonValue,
+  type MessageInitShape,
+  type MessageShape,
+  toJson,
+} from "@bufbuild/protobuf";
+import { GATEWAY_PATHS } from "../../../workers/dialects/etcd/gateway-paths.ts";
+import { nameOf } from "../../../workers/dialects/etcd/service.ts";
 import { Unanswered } from "../history.ts";
-import type { EtcdAnswer, EtcdRecord, EtcdTransport } from "./etcd-keys.ts";
+import { CALL_MS, type EtcdTransport, failureOf, type Method } from "./etcd-transport.ts";
+import { isConnectionError } from "./follower.ts";
 import type { Ordeal } from "./ordeal.ts";
-
-interface WireRecord {
-  key: string;
-  value?: string;
-  mod_revision: string;
-  create_revision: string;
-  version: string;
-}
 
 export class EtcdGateway implements EtcdTransport {
   readonly #ordeal: Ordeal;
@@ -18,57 +23,65 @@ export class EtcdGateway implements EtcdTransport {
     this.#ordeal = ordeal;
   }
 
-  async range(key: string, end: string | null): Promise<EtcdAnswer> {
-    const { header, kvs } = await this.#post("kv/range", rangeOf(key, end));
-    return { revision: Number(header.revision), done: false, records: recordsOf(kvs) };
+  async call<I extends DescMessage, O extends DescMessage>(
+    method: Method<I, O>,
+    input: MessageInitShape<I>,
+    ms = CALL_MS,
+  ): Promise<MessageShape<O>> {
+    const asked = { method: "POST", body: jsonOf(method.input, input), signal: AbortSignal.timeout(ms) };
+    const { status, json, text } = await this.#ordeal.send(pathOf(method), asked);
+    if (status === 200) return messageOf(method.output, json as JsonValue);
+    throw refusalOf(status, json, text);
   }
 
-  async put(key: string, value: string): Promise<EtcdAnswer> {
-    const { header } = await this.#post("kv/put", { key: btoa(key), value: btoa(value) });
-    return { revision: Number(header.revision), done: true, records: null };
-  }
-
-  async delete(key: string): Promise<EtcdAnswer> {
-    const { header, deleted = "0" } = await this.#post("kv/deleterange", { key: btoa(key) });
-    return { revision: Number(header.revision), done: deleted !== "0", records: null };
-  }
-
-  async txn(
-    compare: { key: string; modRevision: number },
-    puts: readonly string[],
-    value: string,
-    otherwise: { key: string; end: string },
-  ): Promise<EtcdAnswer> {
-    const { header, succeeded, responses } = await this.#post("kv/txn", {
-      compare: [{ key: btoa(compare.key), target: "MOD", result: "EQUAL", mod_revision: String(compare.modRevision) }],
-      success: puts.map((key) => ({ request_put: { key: btoa(key), value: btoa(value) } })),
-      failure: [{ request_range: rangeOf(otherwise.key, otherwise.end) }],
-    });
-    const records = succeeded ? null : recordsOf(responses[0].response_range.kvs);
-    return { revision: Number(header.revision), done: succeeded === true, records };
-  }
-
-  // The answers are read as the tests of the gateway say they are.
-  // oxlint-disable-next-line typescript/no-explicit-any
-  async #post(path: string, body: object): Promise<any> {
-    const { status, json, text } = await this.#ordeal.send(`/v3/${path}`, { method: "POST", body });
-    if (status === 200) return json;
-    // etcd's "unavailable" does not tell whether the call was carried out.
-    if (status === 503 || status === 504) throw new Unanswered(text);
-    throw new Error(`/v3/${path}: ${status} ${text}`);
+  async *stream<I extends DescMessage, O extends DescMessage>(
+    method: Method<I, O>,
+    inputs: readonly MessageInitShape<I>[],
+    signal: AbortSignal,
+  ): AsyncGenerator<MessageShape<O>, undefined> {
+    const body = inputs.map((input) => JSON.stringify(jsonOf(method.input, input))).join("");
+    try {
+      const response = await this.#ordeal.edge.request(pathOf(method), { method: "POST", body, signal });
+      if (response.status !== 200) {
+        const text = await response.text();
+        throw refusalOf(response.status, JSON.parse(text), text);
+      }
+      for await (const line of linesOf(response)) {
+        const { result, error } = JSON.parse(line) as { result?: JsonValue; error?: WireError & { http_code: number } };
+        if (error) throw refusalOf(error.http_code, error, line);
+        yield messageOf(method.output, result ?? {});
+      }
+    } catch (error) {
+      throw isConnectionError(error) ? new Unanswered(String(error)) : error;
+    }
   }
 }
 
-const rangeOf = (key: string, end: string | null): object => ({
-  key: btoa(key),
-  ...(end !== null && { range_end: btoa(end) }),
-});
+interface WireError {
+  message: string;
+}
 
-const recordsOf = (kvs: readonly WireRecord[] = []): EtcdRecord[] =>
-  kvs.map(({ key, value = "", mod_revision, create_revision, version }) => ({
-    key: atob(key),
-    value: atob(value),
-    modRevision: Number(mod_revision),
-    createRevision: Number(create_revision),
-    version: Number(version),
-  }));
+/** etcd's "unavailable" does not tell whether the call was carried out. */
+const refusalOf = (status: number, json: WireError | undefined, text: string): Error =>
+  failureOf(json?.message ?? text, status === 503 || status === 504);
+
+function pathOf(asked: DescMethod): string {
+  for (const [path, method] of GATEWAY_PATHS) if (method === nameOf(asked)) return `/v3${path}`;
+  throw new Error(`no path is known for ${nameOf(asked)}`);
+}
+
+const jsonOf = <I extends DescMessage>(input: I, message: MessageInitShape<I>): JsonValue =>
+  toJson(input, create(input, message), { useProtoFieldName: true });
+
+const messageOf = <O extends DescMessage>(output: O, json: JsonValue): MessageShape<O> =>
+  fromJson(output, json, { ignoreUnknownFields: true });
+
+async function* linesOf(response: Response): AsyncGenerator<string> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    yield* lines.filter((line) => line !== "");
+  }
+}

@@ -1,4 +1,4 @@
-/** etcd's KV service by gRPC on the agent's port, through the library that etcd's own clients for Node are made with. */
+/** etcd's calls by gRPC on the agent's port, through the library that etcd's own clients for Node are made with. */
 import {
   create,
   type DescMessage,
@@ -9,28 +9,11 @@ import {
 } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { TOKEN } from "../../edge.ts";
-import {
-  Compare_CompareResult,
-  Compare_CompareTarget,
-  DeleteRangeRequestSchema,
-  DeleteRangeResponseSchema,
-  PutRequestSchema,
-  PutResponseSchema,
-  RangeRequestSchema,
-  RangeResponseSchema,
-  TxnRequestSchema,
-  TxnResponseSchema,
-} from "../../../workers/dialects/etcd/gen/etcdserverpb_pb.js";
-import type { KeyValue } from "../../../workers/dialects/etcd/gen/mvccpb_pb.js";
-import { Unanswered } from "../history.ts";
-import type { EtcdAnswer, EtcdRecord, EtcdTransport } from "./etcd-keys.ts";
+import { nameOf } from "../../../workers/dialects/etcd/service.ts";
+import { CALL_MS, type EtcdTransport, failureOf, type Method } from "./etcd-transport.ts";
 
-const CALL_MS = 20_000;
 /** What a server that is being killed, or its object, leaves behind; none of them tells whether the call was carried out. */
 const LOST: readonly status[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.INTERNAL];
-
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const text = (value: Uint8Array): string => new TextDecoder().decode(value);
 
 export class EtcdGrpc implements EtcdTransport, Disposable {
   readonly #client: Client;
@@ -48,85 +31,56 @@ export class EtcdGrpc implements EtcdTransport, Disposable {
     this.#client.close();
   }
 
-  async range(key: string, end: string | null): Promise<EtcdAnswer> {
-    const asked = rangeOf(key, end);
-    const { header, kvs } = await this.#call("Range", RangeRequestSchema, RangeResponseSchema, asked);
-    return { revision: Number(header!.revision), done: false, records: kvs.map(recordOf) };
-  }
-
-  async put(key: string, value: string): Promise<EtcdAnswer> {
-    const asked = { key: bytes(key), value: bytes(value) };
-    const { header } = await this.#call("Put", PutRequestSchema, PutResponseSchema, asked);
-    return { revision: Number(header!.revision), done: true, records: null };
-  }
-
-  async delete(key: string): Promise<EtcdAnswer> {
-    const asked = { key: bytes(key) };
-    const answer = await this.#call("DeleteRange", DeleteRangeRequestSchema, DeleteRangeResponseSchema, asked);
-    return { revision: Number(answer.header!.revision), done: answer.deleted > 0n, records: null };
-  }
-
-  async txn(
-    compare: { key: string; modRevision: number },
-    puts: readonly string[],
-    value: string,
-    otherwise: { key: string; end: string },
-  ): Promise<EtcdAnswer> {
-    const modRevision = { case: "modRevision" as const, value: BigInt(compare.modRevision) };
-    const { header, succeeded, responses } = await this.#call("Txn", TxnRequestSchema, TxnResponseSchema, {
-      compare: [
-        {
-          key: bytes(compare.key),
-          target: Compare_CompareTarget.MOD,
-          result: Compare_CompareResult.EQUAL,
-          targetUnion: modRevision,
-        },
-      ],
-      success: puts.map((key) => ({
-        request: { case: "requestPut" as const, value: { key: bytes(key), value: bytes(value) } },
-      })),
-      failure: [{ request: { case: "requestRange" as const, value: rangeOf(otherwise.key, otherwise.end) } }],
-    });
-    const [first] = responses;
-    const range = !succeeded && first?.response.case === "responseRange" ? first.response.value : null;
-    return { revision: Number(header!.revision), done: succeeded, records: range && range.kvs.map(recordOf) };
-  }
-
-  #call<I extends DescMessage, O extends DescMessage>(
-    method: string,
-    input: I,
-    output: O,
-    asked: MessageInitShape<I>,
+  call<I extends DescMessage, O extends DescMessage>(
+    method: Method<I, O>,
+    input: MessageInitShape<I>,
+    ms = CALL_MS,
   ): Promise<MessageShape<O>> {
-    // Until there is a connection again it waits, instead of failing at once.
-    const metadata = new Metadata({ waitForReady: true });
-    metadata.set("token", TOKEN);
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        `/etcdserverpb.KV/${method}`,
-        (message: MessageShape<I>) => Buffer.from(toBinary(input, message)),
-        (data: Buffer) => fromBinary(output, data),
-        create(input, asked),
-        metadata,
-        { deadline: Date.now() + CALL_MS },
-        (error: ServiceError | null, answer?: MessageShape<O>) => {
-          if (!error) resolve(answer!);
-          else reject(LOST.includes(error.code) ? new Unanswered(error.message) : error);
-        },
-      );
+      const asked = create(method.input, input);
+      const deadline = { deadline: Date.now() + ms };
+      this.#client.makeUnaryRequest(...wireOf(method), asked, metadata(), deadline, (error, answer) => {
+        if (error) reject(failure(error));
+        else resolve(answer!);
+      });
     });
+  }
+
+  async *stream<I extends DescMessage, O extends DescMessage>(
+    method: Method<I, O>,
+    inputs: readonly MessageInitShape<I>[],
+    signal: AbortSignal,
+  ): AsyncGenerator<MessageShape<O>, undefined> {
+    const stream = this.#client.makeBidiStreamRequest(...wireOf(method), metadata());
+    const cancel = (): void => stream.cancel();
+    signal.addEventListener("abort", cancel);
+    // Also when nobody listens any more.
+    stream.on("error", () => {});
+    for (const input of inputs) stream.write(create(method.input, input));
+    stream.end();
+    try {
+      for await (const answer of stream) yield answer as MessageShape<O>;
+    } catch (error) {
+      throw failure(error as ServiceError);
+    } finally {
+      signal.removeEventListener("abort", cancel);
+      stream.cancel();
+    }
   }
 }
 
-const rangeOf = (key: string, end: string | null) => ({
-  key: bytes(key),
-  ...(end !== null && { rangeEnd: bytes(end) }),
-});
+const failure = ({ code, details }: ServiceError): Error => failureOf(details, LOST.includes(code));
 
-const recordOf = ({ key, value, modRevision, createRevision, version }: KeyValue): EtcdRecord => ({
-  key: text(key),
-  value: text(value),
-  modRevision: Number(modRevision),
-  createRevision: Number(createRevision),
-  version: Number(version),
-});
+/** Until there is a connection again a call waits, instead of failing at once. */
+function metadata(): Metadata {
+  const made = new Metadata({ waitForReady: true });
+  made.set("token", TOKEN);
+  return made;
+}
+
+const wireOf = <I extends DescMessage, O extends DescMessage>(method: Method<I, O>) =>
+  [
+    `/${nameOf(method)}`,
+    (message: MessageShape<I>) => Buffer.from(toBinary<DescMessage>(method.input, message)),
+    (data: Buffer): MessageShape<O> => fromBinary(method.output, data),
+  ] as const;

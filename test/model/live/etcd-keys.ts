@@ -2,9 +2,18 @@
  * Keys by etcd's KV service, over whichever transport. Every answer carries the revision it is of, so all are witnesses. What
  * was not answered is found in the log by its value, which no other call has; deletions by what nobody else accounts for.
  */
+import {
+  Compare_CompareResult,
+  Compare_CompareTarget,
+  KV,
+  type ResponseHeader,
+} from "../../../workers/dialects/etcd/gen/etcdserverpb_pb.js";
+import type { KeyValue } from "../../../workers/dialects/etcd/gen/mvccpb_pb.js";
 import type { Call } from "../history.ts";
 import type { Random } from "../random.ts";
 import type { Log, Seen, Witness } from "../witness.ts";
+import { below, bytes, type EtcdTransport, text } from "./etcd-transport.ts";
+import { comparedWith, writesOf } from "./keys.ts";
 import type { Ordeal } from "./ordeal.ts";
 import { RecordedWorkload } from "./workload.ts";
 
@@ -16,35 +25,13 @@ export type EtcdKeyInput =
   /** If `key` has the revision, all keys are written; else all are read. */
   | { kind: "txn"; key: string; modRevision: number; value: string };
 
-export interface EtcdRecord {
-  key: string;
-  value: string;
-  modRevision: number;
-  createRevision: number;
-  version: number;
-}
-
-export interface EtcdAnswer {
+interface EtcdAnswer {
   /** Of the header. */
   revision: number;
   /** Whether it wrote. */
   done: boolean;
   /** Null where nothing was read. */
-  records: EtcdRecord[] | null;
-}
-
-/** Each rejects with `NotApplied` or `Unanswered` when there is no answer. */
-export interface EtcdTransport {
-  /** One key, or with `end` all up to it. */
-  range(key: string, end: string | null): Promise<EtcdAnswer>;
-  put(key: string, value: string): Promise<EtcdAnswer>;
-  delete(key: string): Promise<EtcdAnswer>;
-  txn(
-    compare: { key: string; modRevision: number },
-    puts: readonly string[],
-    value: string,
-    otherwise: { key: string; end: string },
-  ): Promise<EtcdAnswer>;
+  records: KeyValue[] | null;
 }
 
 const NAMES = ["a", "b", "c", "d"];
@@ -54,7 +41,6 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
   readonly prefix: string;
   readonly #transport: EtcdTransport;
   readonly #keys: readonly string[];
-  readonly #end: string;
   readonly #known = new Map<string, number>();
   #count = 0;
 
@@ -63,8 +49,6 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
     this.prefix = `model/${name}/`;
     this.#transport = transport;
     this.#keys = NAMES.map((key) => this.prefix + key);
-    // "0" is the byte after "/".
-    this.#end = `model/${name}0`;
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -77,23 +61,40 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
   }
 
   #call(client: number, kind: EtcdKeyInput["kind"], key: string, value: string): Promise<EtcdAnswer | null> {
+    const put = (at: string) => ({ key: bytes(at), value: bytes(value) });
     switch (kind) {
       case "range":
-        return this.record(client, { kind, key }, () => this.#transport.range(key, null));
+        return this.record(client, { kind, key }, () => this.#range({ key: bytes(key) }));
       case "list":
-        return this.record(client, { kind }, () => this.#transport.range(this.prefix, this.#end));
+        return this.record(client, { kind }, () => this.#range(below(this.prefix)));
       case "put":
-        return this.record(client, { kind, key, value }, () => this.#transport.put(key, value));
+        return this.record(client, { kind, key, value }, async () => {
+          const { header } = await this.#transport.call(KV.method.put, put(key));
+          return answerOf(header, true);
+        });
       case "delete":
-        return this.record(client, { kind, key }, () => this.#transport.delete(key));
+        return this.record(client, { kind, key }, async () => {
+          const { header, deleted } = await this.#transport.call(KV.method.deleteRange, { key: bytes(key) });
+          return answerOf(header, deleted > 0n);
+        });
       case "txn": {
         const modRevision = this.#known.get(key) ?? 0;
-        const otherwise = { key: this.prefix, end: this.#end };
-        return this.record(client, { kind, key, modRevision, value }, () =>
-          this.#transport.txn({ key, modRevision }, this.#keys, value, otherwise),
-        );
+        return this.record(client, { kind, key, modRevision, value }, async () => {
+          const { header, succeeded, responses } = await this.#transport.call(KV.method.txn, {
+            compare: [ifModRevision(key, modRevision)],
+            success: this.#keys.map((at) => ({ request: { case: "requestPut" as const, value: put(at) } })),
+            failure: [{ request: { case: "requestRange" as const, value: below(this.prefix) } }],
+          });
+          const read = responses[0]?.response;
+          return answerOf(header, succeeded, !succeeded && read?.case === "responseRange" ? read.value.kvs : null);
+        });
       }
     }
+  }
+
+  async #range(range: { key: Uint8Array; rangeEnd?: Uint8Array }): Promise<EtcdAnswer> {
+    const { header, kvs } = await this.#transport.call(KV.method.range, range);
+    return answerOf(header, false, kvs);
   }
 
   /** Against a log of exactly these keys. */
@@ -118,7 +119,7 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
             : "value" in input
               ? byValue.get(input.value)
               : undefined;
-        return revision === undefined ? [] : [{ call, revision, wrote: this.#writesOf(input), saw: new Map() }];
+        return revision === undefined ? [] : [{ call, revision, wrote: writesOf(input, this.#keys), saw: new Map() }];
       });
     return [...answered, ...unanswered];
   }
@@ -127,8 +128,8 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
     const { input } = call;
     if (done) {
       const saw = new Map<string, Seen>();
-      if (input.kind === "txn") saw.set(input.key, input.modRevision === 0 ? null : { modRevision: input.modRevision });
-      return [{ call, revision, wrote: this.#writesOf(input), saw }];
+      if (input.kind === "txn") saw.set(input.key, comparedWith(input.modRevision));
+      return [{ call, revision, wrote: writesOf(input, this.#keys), saw }];
     }
     if (input.kind === "delete") return [{ call, revision, wrote: new Map(), saw: new Map([[input.key, null]]) }];
     const all = this.#seenOf(records ?? []);
@@ -138,22 +139,28 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
     return [{ call, revision, wrote: new Map(), saw }];
   }
 
-  #seenOf(records: readonly EtcdRecord[]): Map<string, Seen> {
-    const found = new Map(records.map(({ key, ...seen }) => [key, seen]));
+  #seenOf(records: readonly KeyValue[]): Map<string, Seen> {
+    const found = new Map(records.map((record) => [text(record.key), seenRecord(record)]));
     return new Map(this.#keys.map((key) => [key, found.get(key) ?? null]));
   }
-
-  #writesOf(input: EtcdKeyInput): ReadonlyMap<string, string | null> {
-    switch (input.kind) {
-      case "range":
-      case "list":
-        return new Map();
-      case "put":
-        return new Map([[input.key, input.value]]);
-      case "delete":
-        return new Map([[input.key, null]]);
-      case "txn":
-        return new Map(this.#keys.map((key) => [key, input.value]));
-    }
-  }
 }
+
+const answerOf = (
+  header: ResponseHeader | undefined,
+  done: boolean,
+  records: KeyValue[] | null = null,
+): EtcdAnswer => ({ revision: Number(header!.revision), done, records });
+
+const ifModRevision = (key: string, modRevision: number) => ({
+  key: bytes(key),
+  target: Compare_CompareTarget.MOD,
+  result: Compare_CompareResult.EQUAL,
+  targetUnion: { case: "modRevision" as const, value: BigInt(modRevision) },
+});
+
+const seenRecord = ({ value, modRevision, createRevision, version }: KeyValue): Seen => ({
+  value: text(value),
+  modRevision: Number(modRevision),
+  createRevision: Number(createRevision),
+  version: Number(version),
+});

@@ -155,7 +155,7 @@ export class KeyWorkload extends RecordedWorkload<KeyInput, KeyOutput> {
     const commit = this.commitOf(call);
     if (output === null) {
       // It was carried out; what it saw, nobody knows.
-      return [{ call, revision: commit, wrote: this.#writesOf(input), saw: new Map() }];
+      return [{ call, revision: commit, wrote: writesOf(input, this.#keys), saw: new Map() }];
     }
     const { revision, done, seen } = output;
     if (!done) return [{ call, revision, wrote: new Map(), saw: new Map(Object.entries(seen)) }];
@@ -163,27 +163,37 @@ export class KeyWorkload extends RecordedWorkload<KeyInput, KeyOutput> {
     if (input.kind === "put" && input.cas !== null) saw.set(input.key, comparedWith(input.cas));
     if (input.kind === "txn") saw.set(input.key, comparedWith(input.modRevision));
     const at = commit ?? revision;
-    const write = { call, revision: at, wrote: this.#writesOf(input), saw };
+    const write = { call, revision: at, wrote: writesOf(input, this.#keys), saw };
     // And what it was told of its own records holds once they are there.
     return [write, { call, revision: at, wrote: new Map(), saw: new Map(Object.entries(seen)) }];
   }
+}
 
-  #writesOf(input: KeyInput): ReadonlyMap<string, string | null> {
-    switch (input.kind) {
-      case "get":
-      case "list":
-        return new Map();
-      case "put":
-        return new Map([[input.key, input.value]]);
-      case "delete":
-        return new Map([[input.key, null]]);
-      case "txn":
-        return new Map(this.#keys.map((key) => [key, input.value]));
-    }
+type KeyWrite =
+  | { kind: "put"; key: string; value: string }
+  | { kind: "delete"; key: string }
+  /** Of all keys. */
+  | { kind: "txn"; value: string };
+
+/** By key; empty for what only reads. */
+export function writesOf(
+  input: KeyWrite | { kind: "get" | "range" | "list" },
+  keys: readonly string[],
+): ReadonlyMap<string, string | null> {
+  switch (input.kind) {
+    case "put":
+      return new Map([[input.key, input.value]]);
+    case "delete":
+      return new Map([[input.key, null]]);
+    case "txn":
+      return new Map(keys.map((key) => [key, input.value]));
+    default:
+      return new Map();
   }
 }
 
-const comparedWith = (modRevision: number): Seen => (modRevision === 0 ? null : { modRevision });
+/** What held when a comparison with this revision did; 0 = absent. */
+export const comparedWith = (modRevision: number): Seen => (modRevision === 0 ? null : { modRevision });
 
 const seenRecord = ({ value, modRevision, createRevision, version }: WireRecord): SeenRecord => ({
   value: value === undefined ? "" : atob(value),

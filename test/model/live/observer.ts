@@ -1,6 +1,6 @@
 /** An observer of an election that keeps every leader it is told of. */
 import type { Sse } from "../../edge.ts";
-import { Follower } from "./follower.ts";
+import { SseFollower } from "./follower.ts";
 import { API, type Ordeal } from "./ordeal.ts";
 
 export interface Observed {
@@ -8,7 +8,7 @@ export interface Observed {
   leader: { owner: string; token: number; value: string } | null;
 }
 
-export class Observer extends Follower {
+export class Observer extends SseFollower {
   readonly observed: Observed[] = [];
 
   constructor(ordeal: Ordeal, election: string, since: number) {

@@ -21,6 +21,17 @@ export interface Caller {
   call(path: string, asked: Asked, expected?: readonly number[]): Promise<Reply>;
 }
 
+/** One after the other, again and again: so each transport has its part. */
+export function inTurns<T>(choices: readonly T[]): () => T {
+  let count = 0;
+  return () => choices[count++ % choices.length]!;
+}
+
+export function callerInTurns(callers: readonly Caller[]): Caller {
+  const next = inTurns(callers);
+  return { call: (...call) => next().call(...call) };
+}
+
 export interface OrdealPlan {
   seed: number;
   kills: number;

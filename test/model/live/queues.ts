@@ -9,13 +9,15 @@ const GROUPS = ["red", "green", "blue"];
 
 export class QueueWorkload extends RecordedWorkload<QueueInput, QueueOutput> {
   readonly clients = 6;
+  readonly #caller: Caller;
   readonly #topic = "model";
   readonly #mine = new Map<number, string>();
   readonly #stale: string[] = [];
   #count = 0;
 
-  constructor(ordeal: Ordeal, callers: readonly Caller[]) {
-    super("queue", ordeal, callers);
+  constructor(ordeal: Ordeal, caller: Caller) {
+    super("queue", ordeal);
+    this.#caller = caller;
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -81,12 +83,12 @@ export class QueueWorkload extends RecordedWorkload<QueueInput, QueueOutput> {
     this.#mine.clear();
     for (;;) {
       if (await this.#receive(0, 1)) await this.#settle(0, "ack", this.#mine.get(0)!);
-      else if ((await this.call(`${API}/queues/${this.#topic}`, {})).json.waiting === 0) return;
+      else if ((await this.#caller.call(`${API}/queues/${this.#topic}`, {})).json.waiting === 0) return;
       this.#mine.clear();
     }
   }
 
   #post(verb: string, body: object, headers: Record<string, string>, expected: readonly number[] = []) {
-    return this.call(`${API}/queues/${this.#topic}/${verb}`, { method: "POST", body, headers }, expected);
+    return this.#caller.call(`${API}/queues/${this.#topic}/${verb}`, { method: "POST", body, headers }, expected);
   }
 }

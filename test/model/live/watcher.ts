@@ -3,59 +3,80 @@ import type { Sse } from "../../edge.ts";
 import type { Random } from "../random.ts";
 import type { WatchConnection, WatchItem, WatchRecord } from "../watch.ts";
 import type { LogEvent } from "../witness.ts";
-import { Follower } from "./follower.ts";
-import type { Ordeal } from "./ordeal.ts";
+import { SseFollower } from "./follower.ts";
+import { API, type Ordeal } from "./ordeal.ts";
 
 export interface WatcherOptions {
   name: string;
-  namespace?: string;
   prefix: string;
   since: number;
   /** After how many items it hangs up, at most; absent = never by itself. */
   patience?: { random: Random; items: number };
 }
 
-export class Watcher extends Follower {
-  readonly connections: WatchConnection[] = [];
-  /** With what only a log needs. */
-  readonly log: LogEvent[] = [];
+/** What a watcher has been told. */
+export class WatchNotes {
   readonly #options: WatcherOptions;
+  readonly #connections: WatchConnection[] = [];
   #items: WatchItem[] = [];
   #itemsMax = Infinity;
 
-  constructor(ordeal: Ordeal, options: WatcherOptions) {
-    const { namespace = "default", prefix, since } = options;
-    const query = `previous=true&prefix=${encodeURIComponent(prefix)}`;
-    super(ordeal, `/api/v1/namespaces/${namespace}/watch?${query}`, since);
+  constructor(options: WatcherOptions) {
     this.#options = options;
+  }
+
+  begin(since: number): void {
+    const { patience } = this.#options;
+    this.#items = [];
+    this.#itemsMax = patience ? 1 + patience.random.below(patience.items) : Infinity;
+    this.#connections.push({ since, items: this.#items, end: { type: "closed" } });
+  }
+
+  /** False: it has lost its patience. */
+  add(...items: readonly WatchItem[]): boolean {
+    this.#items.push(...items);
+    return this.#items.length < this.#itemsMax;
+  }
+
+  refused(since: number, compacted: number): void {
+    this.#connections.push({ since, items: [], end: { type: "compacted", compacted } });
+  }
+
+  record(until: number): WatchRecord {
+    const { name, prefix } = this.#options;
+    return { name, matches: (key) => key.startsWith(prefix), connections: this.#connections, until };
+  }
+}
+
+export class Watcher extends SseFollower {
+  /** With what only a log needs. */
+  readonly log: LogEvent[] = [];
+  readonly #notes: WatchNotes;
+
+  constructor(ordeal: Ordeal, options: WatcherOptions) {
+    super(ordeal, `${API}/watch?previous=true&prefix=${encodeURIComponent(options.prefix)}`, options.since);
+    this.#notes = new WatchNotes(options);
     this.start();
   }
 
   /** Everything it was told, once it has been told everything up to a revision. */
   async until(revision: number): Promise<WatchRecord> {
     await this.follow(revision);
-    const { name, prefix } = this.#options;
-    return { name, matches: (key) => key.startsWith(prefix), connections: this.connections, until: revision };
+    return this.#notes.record(revision);
   }
 
   protected override begun(since: number): void {
-    const { patience } = this.#options;
-    this.#items = [];
-    this.#itemsMax = patience ? 1 + patience.random.below(patience.items) : Infinity;
-    this.connections.push({ since, items: this.#items, end: { type: "closed" } });
+    this.#notes.begin(since);
   }
 
   protected override told({ id, event, data }: Sse): boolean {
-    if (event === "progress") this.#items.push({ type: "progress", revision: data.revision });
-    else {
-      this.#items.push(eventItem(data, id !== undefined));
-      this.log.push(logEvent(data));
-    }
-    return this.#items.length < this.#itemsMax;
+    if (event === "progress") return this.#notes.add({ type: "progress", revision: data.revision });
+    this.log.push(logEvent(data));
+    return this.#notes.add(eventItem(data, id !== undefined));
   }
 
   protected override refused(since: number, compacted: number): void {
-    this.connections.push({ since, items: [], end: { type: "compacted", compacted } });
+    this.#notes.refused(since, compacted);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What workloads have in common: a recorder, and request ids by which the audit log names their commands. */
 import { type Call, Recorder, settled } from "../history.ts";
 import { Random } from "../random.ts";
-import type { Caller, Ordeal, Workload } from "./ordeal.ts";
+import type { Ordeal, Workload } from "./ordeal.ts";
 
 export abstract class RecordedWorkload<I extends { kind: string }, O> implements Workload {
   abstract readonly clients: number;
@@ -11,14 +11,9 @@ export abstract class RecordedWorkload<I extends { kind: string }, O> implements
   protected readonly ordeal: Ordeal;
   readonly #aborts: Random;
 
-  /** Takes turns. */
-  readonly #callers: readonly Caller[];
-  #calls = 0;
-
-  constructor(name: string, ordeal: Ordeal, callers: readonly Caller[] = [ordeal]) {
+  constructor(name: string, ordeal: Ordeal) {
     this.name = name;
     this.ordeal = ordeal;
-    this.#callers = callers;
     this.#aborts = new Random(ordeal.seed + name.length);
   }
 
@@ -26,9 +21,13 @@ export abstract class RecordedWorkload<I extends { kind: string }, O> implements
 
   async finish(): Promise<void> {}
 
-  /** After the ordeal: without the calls that nobody answered and that never had an effect. */
+  /** After the ordeal: without the calls that nobody answered and that never had an effect, as the audit log has it. */
   get history(): Call<I, O>[] {
-    return settled(this.recorder.calls, (call) => this.commitOf(call) !== null);
+    return this.settledBy((call) => this.commitOf(call) !== null);
+  }
+
+  settledBy(wasCarriedOut: (call: Call<I, O>) => boolean): Call<I, O>[] {
+    return settled(this.recorder.calls, wasCarriedOut);
   }
 
   /** At which revision a command was carried out, whether it was answered or not; null = never, or it was none. */
@@ -48,11 +47,6 @@ export abstract class RecordedWorkload<I extends { kind: string }, O> implements
     );
     if (output) this.progress++;
     return output;
-  }
-
-  /** Over one of the transports, whose turn it is. */
-  protected call(...call: Parameters<Caller["call"]>): ReturnType<Caller["call"]> {
-    return this.#callers[this.#calls++ % this.#callers.length]!.call(...call);
   }
 
   #requestId(id: number): string {

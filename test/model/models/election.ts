@@ -1,7 +1,7 @@
 /** Elections: one leader at most, known to observers with what it last proclaimed. Rules E1 to E4, M1. */
 import type { Call } from "../history.ts";
 import type { Model } from "../search.ts";
-import { lapseCall } from "./lock.ts";
+import { agrees, lapseCall } from "./lock.ts";
 
 export type ElectionInput =
   | { kind: "campaign"; election: string; candidacy: string; value: string; ttlMs: number }
@@ -13,9 +13,12 @@ export type ElectionInput =
 
 export type ElectionOutput =
   /** Of a campaign; null = not elected. */
-  { token: number | null } | { done: boolean } | { leader: Seen | null };
+  | { token: number | null }
+  /** Null where the answer does not tell. */
+  | { done: boolean | null }
+  | { leader: Leader | null };
 
-interface Seen {
+export interface Leader {
   candidacy: string;
   token: number;
   value: string;
@@ -61,16 +64,11 @@ export const election: Model<ElectionState, ElectionInput, ElectionOutput> = {
   },
 };
 
-type Leader = ElectionState["leader"];
-
-const leads = (leader: Leader, { candidacy, token }: { candidacy: string; token: number }): boolean =>
+const leads = (leader: ElectionState["leader"], { candidacy, token }: { candidacy: string; token: number }): boolean =>
   leader?.candidacy === candidacy && leader.token === token;
 
-const agrees = (output: ElectionOutput | null, done: boolean): boolean =>
-  output === null || ("done" in output && output.done === done);
-
 /** So the token of one whose answer was lost comes to be known. */
-function seenAs(state: ElectionState, seen: Seen | null): ElectionState[] {
+function seenAs(state: ElectionState, seen: Leader | null): ElectionState[] {
   const { leader, highest } = state;
   if (leader === null || seen === null) return leader === seen ? [state] : [];
   const { candidacy, token, value } = seen;

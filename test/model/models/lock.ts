@@ -18,8 +18,11 @@ export type LockInput =
   | { kind: "holders"; lock: string }
   | { kind: "lapse"; lock: string; hold: string };
 
-/** Of an acquisition the token (null = not granted), of holders who they are; else whether the token held the lock. */
-export type LockOutput = { token: number | null } | { done: boolean } | { holders: readonly Holder[] };
+/**
+ * Of an acquisition the token (null = not granted), of holders who they are; else whether the token held the lock, or null where
+ * the answer does not tell.
+ */
+export type LockOutput = { token: number | null } | { done: boolean | null } | { holders: readonly Holder[] };
 
 export interface Holder {
   hold: string;
@@ -108,8 +111,9 @@ function ended(state: LockState, hold: Hold | undefined, output: LockOutput | nu
   return [hold ? { ...state, holds: state.holds.filter((held) => held !== hold) } : state];
 }
 
-const agrees = (output: LockOutput | null, done: boolean): boolean =>
-  output === null || ("done" in output && output.done === done);
+/** Null: not seen, or it does not tell. */
+export const agrees = (output: object | null, done: boolean): boolean =>
+  output === null || ("done" in output && (output.done === null || output.done === done));
 
 /** Who holds it is exactly who is listed; so tokens come to be known whose answers were lost. */
 function seenAs({ holds, highest }: LockState, holders: readonly Holder[]): LockState[] {

@@ -7,7 +7,7 @@
  */
 import type { Call } from "../history.ts";
 import type { Model } from "../search.ts";
-import { lapseCall } from "./lock.ts";
+import { agrees, lapseCall } from "./lock.ts";
 
 export type QueueInput =
   /** `rank`: its place among the group's messages by their first deliveries, where that is known to be the order of sending. */
@@ -112,9 +112,6 @@ function receive(
 
 const shownAgain = (state: readonly Message[], at: number): readonly Message[] =>
   state.with(at, { ...state[at]!, hidden: null });
-
-const agrees = (output: QueueOutput | null, done: boolean): boolean =>
-  output === null || ("done" in output && output.done === done);
 
 /**
  * The history of each group, if groups block, as that of a topic of its own: they touch each other only where somebody is told
