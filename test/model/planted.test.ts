@@ -15,11 +15,13 @@ import { Random } from "./random.ts";
 import { type ElectionFault, electionsHistory } from "./reference/elections.ts";
 import { type KeyFault, keysHistory } from "./reference/keys.ts";
 import { type LockFault, locksHistory } from "./reference/locks.ts";
+import { electionLog, type ObserverFault, observationsOf, withObserverFault } from "./reference/observers.ts";
 import { type QueueFault, queueHistory } from "./reference/queues.ts";
 import { type CounterFault, counterHistory, type RegisterFault, registerHistory } from "./reference/small.ts";
 import { type WatchFault, watchOf, withFault } from "./reference/watches.ts";
 import type { Verdict } from "./search.ts";
 import { search } from "./search.ts";
+import { checkObserver } from "./terms.ts";
 import { checkWatch } from "./watch.ts";
 import { checkWitnesses, Log } from "./witness.ts";
 
@@ -140,6 +142,22 @@ const suites = {
       "forgets a proclamation",
       "keeps one who resigned",
       "ends a term early",
+    ],
+  ),
+  "observer of an election": suite<ObserverFault>(
+    (random, fault) => {
+      const log = electionLog(random);
+      const told = observationsOf(random, log);
+      return checkObserver(fault === null ? told : withObserverFault(random, log, told, fault), log);
+    },
+    [
+      "tells of one who waits",
+      "changes the leader though nobody went",
+      "tells of one who has gone",
+      "goes back to a leader of before",
+      "leaves out a proclamation",
+      "tells a proclamation again",
+      "tells another value",
     ],
   ),
   // Two faults show in sets only (below): in histories short enough to search they are rare, or may be the doing of a delivery

@@ -48,11 +48,11 @@ export interface Observation {
   modRevision: number;
 }
 
-/** Each connection begins with whoever leads then. The log is of the queue's keys. */
+/** Each connection begins with whoever leads then. The log is of the queue's keys. Leaders may be passed over, what one says not. */
 export function checkObserver(connections: readonly (readonly Observation[])[], log: Log): Violation[] {
   const violations: Violation[] = [];
   const terms = termsOf(log);
-  let newest = 0;
+  let last: Observation | undefined;
   for (const [number, observations] of connections.entries()) {
     let before: Observation | undefined;
     for (const observed of observations) {
@@ -64,11 +64,12 @@ export function checkObserver(connections: readonly (readonly Observation[])[], 
       const record = log.lastOf(key, revision);
       if (record?.revision !== modRevision || record.value !== value)
         broken("E2", `had not "${value}" of ${modRevision}, but "${record?.value ?? ""}" of ${record?.revision ?? 0}`);
-      if (modRevision < newest) broken("E2", `comes with ${modRevision} after ${newest}`);
+      if (last && (revision < last.revision || createRevision < last.createRevision))
+        broken("E2", `comes after "${last.key}" at revision ${last.revision}`);
       if (before?.modRevision === modRevision) broken("E2", "comes twice");
       if (before?.key === key && log.countUpTo(key, modRevision) !== log.countUpTo(key, before.modRevision) + 1)
         broken("E2", `comes with ${modRevision} right after ${before.modRevision}, and something is left out`);
-      newest = Math.max(newest, modRevision);
+      last = observed;
       before = observed;
     }
   }

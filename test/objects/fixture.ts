@@ -1,6 +1,14 @@
 /** A namespace without a runtime: the core over SQLite in memory, and a clock that only the test moves. */
 import { crc32 } from "node:zlib";
-import type { Call, CommandInput, CommandName, CommandOutput } from "../../objects/commands.ts";
+import type {
+  Call,
+  CommandInput,
+  CommandName,
+  CommandOutput,
+  QueryInput,
+  QueryName,
+  QueryOutput,
+} from "../../objects/commands.ts";
 import { Core } from "../../objects/core.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { RegisteredInstance } from "../../objects/model.ts";
@@ -51,6 +59,10 @@ export class World {
     const result = this.core.execute([call], this.now)[0]!;
     if (!result.ok) throw HoldfastError.fromValue(result.error);
     return result.value as CommandOutput<N>;
+  }
+
+  ask<N extends QueryName>(query: N, input: QueryInput<N>): QueryOutput<N> {
+    return this.core.query(query, input, this.now);
   }
 
   register(id: string, spec: Partial<InstanceSpec> = {}): RegisteredInstance {

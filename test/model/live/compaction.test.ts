@@ -47,8 +47,11 @@ beforeAll(async () => {
   const steady = watchers("steady", begin);
   revisions = [];
   for (let at = 0; at < 40; at++) {
-    revisions.push(await put(`w/${at % 4}`, String(at)));
-    if (at % 10 === 9) await compact(revisions[at - 2]!);
+    const revision = await put(`w/${at % 4}`, String(at));
+    revisions.push(revision);
+    if (at % 10 !== 9) continue;
+    await Promise.all(KINDS.map((kind) => steady[kind].heard(revision)));
+    await compact(revisions[at - 2]!);
   }
   compacted = revisions.at(-3)!;
   const late = watchers("late", begin);

@@ -13,15 +13,20 @@ export interface Term {
   token: number;
 }
 
+export interface Candidate {
+  election: string;
+  candidacy: string;
+  value: string;
+  ttlMs: number;
+  waitMs: number;
+}
+
 type Headers = Record<string, string>;
 
 /** Each is one call, recorded as such; `headers` are those of a command. */
 export interface ElectionService {
   /** The token; null = not elected. */
-  campaign(
-    candidate: { election: string; candidacy: string; value: string; ttlMs: number; waitMs: number },
-    headers: Headers,
-  ): Promise<number | null>;
+  campaign(candidate: Candidate, headers: Headers): Promise<number | null>;
   proclaim(term: Term, value: string, headers: Headers): Promise<boolean>;
   renew(term: Term): Promise<boolean>;
   /** Null: the answer does not tell whether it led. */
@@ -30,7 +35,7 @@ export interface ElectionService {
 }
 
 export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOutput> {
-  readonly clients = 5;
+  readonly clients = 2 * ELECTIONS.length;
   readonly #service: ElectionService;
   readonly #terms = new Map<number, Term>();
   readonly #former: Term[] = [];
@@ -109,10 +114,7 @@ export class NativeElections implements ElectionService {
     this.#caller = caller;
   }
 
-  async campaign(
-    { election, candidacy, value, ttlMs, waitMs }: Parameters<ElectionService["campaign"]>[0],
-    headers: Headers,
-  ): Promise<number | null> {
+  async campaign({ election, candidacy, value, ttlMs, waitMs }: Candidate, headers: Headers): Promise<number | null> {
     const body = { owner: candidacy, ttl: ttlMs / 1000, value, wait: waitMs / 1000 };
     const { status, json } = await this.#post(election, "campaign", body, headers);
     if (status === 409 && json.reason !== "held") throw new Error(`campaign: ${JSON.stringify(json)}`);

@@ -1,4 +1,11 @@
-/** etcd's JSON gateway as a transport. What is JSON of a message is the protobuf library's say, not the server's. */
+/**
+ * etcd's JSON gateway as a transport. What is JSON of a message is the protobuf library's say, not the server's.
+ *
+ * Who gives up resets the connection, as when its process is ended: that it will say nothing more is no news to a server that
+ * has heard all of the request.
+ */
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import {
   create,
   type DescMessage,
@@ -9,11 +16,11 @@ import {
   type MessageShape,
   toJson,
 } from "@bufbuild/protobuf";
+import { TOKEN } from "../../edge.ts";
 import { GATEWAY_PATHS } from "../../../workers/dialects/etcd/gateway-paths.ts";
 import { nameOf } from "../../../workers/dialects/etcd/service.ts";
 import { Unanswered } from "../history.ts";
 import { CALL_MS, type EtcdTransport, failureOf, type Method } from "./etcd-transport.ts";
-import { isConnectionError } from "./follower.ts";
 import type { Ordeal } from "./ordeal.ts";
 
 export class EtcdGateway implements EtcdTransport {
@@ -28,10 +35,9 @@ export class EtcdGateway implements EtcdTransport {
     input: MessageInitShape<I>,
     ms = CALL_MS,
   ): Promise<MessageShape<O>> {
-    const asked = { method: "POST", body: jsonOf(method.input, input), signal: AbortSignal.timeout(ms) };
-    const { status, json, text } = await this.#ordeal.send(pathOf(method), asked);
-    if (status === 200) return messageOf(method.output, json as JsonValue);
-    throw refusalOf(status, json, text);
+    for await (const json of this.#answers(method, [input], AbortSignal.timeout(ms)))
+      return messageOf(method.output, json);
+    throw new Unanswered("no answer");
   }
 
   async *stream<I extends DescMessage, O extends DescMessage>(
@@ -39,31 +45,52 @@ export class EtcdGateway implements EtcdTransport {
     inputs: readonly MessageInitShape<I>[],
     signal: AbortSignal,
   ): AsyncGenerator<MessageShape<O>, undefined> {
-    const body = inputs.map((input) => JSON.stringify(jsonOf(method.input, input))).join("");
+    for await (const json of this.#answers(method, inputs, signal))
+      yield messageOf(method.output, (json as { result: JsonValue }).result);
+  }
+
+  /** A line each. */
+  async *#answers<I extends DescMessage>(
+    method: Method<I, DescMessage>,
+    inputs: readonly MessageInitShape<I>[],
+    signal: AbortSignal,
+  ): AsyncGenerator<JsonValue, undefined> {
+    const headers = { authorization: TOKEN };
+    const asked = request(this.#ordeal.edge.address + pathOf(method), { method: "POST", headers });
+    const giveUp = (): void => void (asked.socket?.resetAndDestroy() ?? asked.destroy());
+    signal.addEventListener("abort", giveUp);
+    // Told where the answer is awaited; afterwards nobody cares.
+    asked.on("error", () => {});
+    asked.end(inputs.map((input) => JSON.stringify(jsonOf(method.input, input))).join(""));
+    let isWhole = false;
     try {
-      const response = await this.#ordeal.edge.request(pathOf(method), { method: "POST", body, signal });
-      if (response.status !== 200) {
-        const text = await response.text();
-        throw refusalOf(response.status, JSON.parse(text), text);
+      for await (const line of linesOf(asked)) {
+        const json = JSON.parse(line) as JsonValue;
+        const error = errorIn(json);
+        if (error) throw failureOf(error.message, LOST.includes(error.code));
+        yield json;
       }
-      for await (const line of linesOf(response)) {
-        const { result, error } = JSON.parse(line) as { result?: JsonValue; error?: WireError & { http_code: number } };
-        if (error) throw refusalOf(error.http_code, error, line);
-        yield messageOf(method.output, result ?? {});
-      }
-    } catch (error) {
-      throw isConnectionError(error) ? new Unanswered(String(error)) : error;
+      isWhole = true;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+      if (!isWhole) giveUp();
     }
   }
 }
 
+/** As gRPC has them: unavailable, and out of time. */
+const LOST = [14, 4];
+
 interface WireError {
+  code: number;
   message: string;
 }
 
-/** etcd's "unavailable" does not tell whether the call was carried out. */
-const refusalOf = (status: number, json: WireError | undefined, text: string): Error =>
-  failureOf(json?.message ?? text, status === 503 || status === 504);
+/** Of a stream it is wrapped. */
+function errorIn(json: JsonValue): WireError | undefined {
+  const { error } = json as { error?: string | WireError };
+  return typeof error === "string" ? (json as unknown as WireError) : error;
+}
 
 function pathOf(asked: DescMethod): string {
   for (const [path, method] of GATEWAY_PATHS) if (method === nameOf(asked)) return `/v3${path}`;
@@ -76,12 +103,18 @@ const jsonOf = <I extends DescMessage>(input: I, message: MessageInitShape<I>): 
 const messageOf = <O extends DescMessage>(output: O, json: JsonValue): MessageShape<O> =>
   fromJson(output, json, { ignoreUnknownFields: true });
 
-async function* linesOf(response: Response): AsyncGenerator<string> {
+async function* linesOf(asked: ReturnType<typeof request>): AsyncGenerator<string, undefined> {
   let rest = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    yield* lines.filter((line) => line !== "");
+  try {
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    response.setEncoding("utf8");
+    for await (const chunk of response) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      yield* lines.filter((line) => line !== "");
+    }
+    if (rest !== "") yield rest;
+  } catch (error) {
+    throw new Unanswered(String(error));
   }
 }

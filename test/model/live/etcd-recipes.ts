@@ -18,13 +18,13 @@ import type { ElectionInput, Leader } from "../models/election.ts";
 import type { Holder, LockInput } from "../models/lock.ts";
 import { termsOf } from "../terms.ts";
 import type { Log } from "../witness.ts";
-import type { ElectionService, Term } from "./elections.ts";
+import type { Candidate, ElectionService, Term } from "./elections.ts";
 import { below, bytes, CALL_MS, type EtcdTransport, text, unless } from "./etcd-transport.ts";
-import type { Held, LockService } from "./locks.ts";
+import type { Held, LockService, Wanted } from "./locks.ts";
 import { inTurns } from "./ordeal.ts";
 
 /** Nobody is turned away: who is in line waits a while at least. */
-const WAIT_MS = 1000;
+const WAIT_MS = 2000;
 
 /** The places of one workload's queues. */
 class Places {
@@ -55,10 +55,18 @@ class Places {
     return Number.parseInt(text(key).split("/").at(-1)!, 16) - this.#leases;
   }
 
-  async grant(owner: string, ttlMs: number): Promise<bigint> {
+  /** With a new lease. Who is not answered ends it, as a client does that closes its session; if not, it lapses. */
+  async enter<T>(owner: string, ttlMs: number, act: (lease: bigint) => Promise<T>): Promise<T> {
     const ID = this.leaseOf(owner);
     await this.next().call(Lease.method.leaseGrant, { ID, TTL: BigInt(ttlMs / 1000) });
-    return ID;
+    try {
+      return await act(ID);
+    } catch (error) {
+      await this.next()
+        .call(Lease.method.leaseRevoke, { ID })
+        .catch(() => {});
+      throw error;
+    }
   }
 
   async renew(owner: string): Promise<boolean> {
@@ -82,14 +90,15 @@ export class EtcdLocks implements LockService {
     this.#places = new Places(prefix, transports, 0x1000_0000);
   }
 
-  async acquire({ lock, hold, ttlMs, waitMs }: Parameters<LockService["acquire"]>[0]): Promise<number> {
-    const lease = await this.#places.grant(hold, ttlMs);
-    const asked = { name: bytes(this.#places.nameOf(lock)), lease };
-    const locking = this.#places.next().call(Lock.method.lock, asked, WAIT_MS + waitMs);
-    const { key } = certain(await unless("mutex: session is expired", locking));
-    const { kvs } = await this.#places.next().call(KV.method.range, { key });
-    if (!kvs[0]) throw new Unanswered("it has lapsed since, and its token was never seen");
-    return Number(kvs[0].createRevision);
+  acquire({ lock, hold, ttlMs, waitMs }: Wanted): Promise<number> {
+    return this.#places.enter(hold, ttlMs, async (lease) => {
+      const asked = { name: bytes(this.#places.nameOf(lock)), lease };
+      const locking = this.#places.next().call(Lock.method.lock, asked, WAIT_MS + waitMs);
+      const { key } = certain(await unless("mutex: session is expired", locking));
+      const { kvs } = await this.#places.next().call(KV.method.range, { key });
+      if (!kvs[0]) throw new Unanswered("it has lapsed since, and its token was never seen");
+      return Number(kvs[0].createRevision);
+    });
   }
 
   renew({ hold }: Held): Promise<boolean> {
@@ -153,17 +162,12 @@ export class EtcdElections implements ElectionService {
     return this.#places.nameOf(election);
   }
 
-  async campaign({
-    election,
-    candidacy,
-    value,
-    ttlMs,
-    waitMs,
-  }: Parameters<ElectionService["campaign"]>[0]): Promise<number> {
-    const lease = await this.#places.grant(candidacy, ttlMs);
-    const asked = { name: bytes(this.nameOf(election)), lease, value: bytes(value) };
-    const campaigning = this.#places.next().call(Election.method.campaign, asked, WAIT_MS + waitMs);
-    return Number(certain(await unless(NOT_LEADER, campaigning)).leader!.rev);
+  campaign({ election, candidacy, value, ttlMs, waitMs }: Candidate): Promise<number> {
+    return this.#places.enter(candidacy, ttlMs, async (lease) => {
+      const asked = { name: bytes(this.nameOf(election)), lease, value: bytes(value) };
+      const campaigning = this.#places.next().call(Election.method.campaign, asked, WAIT_MS + waitMs);
+      return Number(certain(await unless(NOT_LEADER, campaigning)).leader!.rev);
+    });
   }
 
   async proclaim(term: Term, value: string): Promise<boolean> {

@@ -25,8 +25,13 @@ export abstract class Follower {
     this.#following = this.#follow();
   }
 
-  protected async follow(revision: number): Promise<void> {
+  /** Resolves when it has been told everything up to a revision; it goes on. */
+  async heard(revision: number): Promise<void> {
     while (this.#complete < revision) await Promise.race([this.#progressed.promise, this.#following]);
+  }
+
+  protected async follow(revision: number): Promise<void> {
+    await this.heard(revision);
     this.#stop.abort();
     await this.#following;
   }
@@ -89,6 +94,5 @@ export abstract class SseFollower extends Follower {
 }
 
 /** What `fetch` and the reading of its body reject with when there is no connection, when it breaks, and when we end it. */
-export const isConnectionError = (error: unknown): boolean =>
-  error instanceof Error &&
-  (/^(AbortError|TimeoutError)$/.test(error.name) || /^(fetch failed|terminated)$/.test(error.message));
+const isConnectionError = (error: unknown): boolean =>
+  error instanceof Error && (error.name === "AbortError" || /^(fetch failed|terminated)$/.test(error.message));

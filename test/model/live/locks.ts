@@ -22,15 +22,20 @@ export interface Held {
   token: number;
 }
 
+export interface Wanted {
+  lock: string;
+  hold: string;
+  permits: number;
+  ttlMs: number;
+  waitMs: number;
+}
+
 type Headers = Record<string, string>;
 
 /** Each is one call, recorded as such; `headers` are those of a command. */
 export interface LockService {
   /** The token; null = somebody is in the way. */
-  acquire(
-    wanted: { lock: string; hold: string; permits: number; ttlMs: number; waitMs: number },
-    headers: Headers,
-  ): Promise<number | null>;
+  acquire(wanted: Wanted, headers: Headers): Promise<number | null>;
   renew(held: Held): Promise<boolean>;
   /** Null: the answer does not tell whether it was held. */
   release(held: Held, headers: Headers): Promise<boolean | null>;
@@ -42,7 +47,7 @@ export interface LockService {
 const TTL_MS = 3000;
 
 export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
-  readonly clients = 6;
+  readonly clients: number;
   readonly #service: LockService;
   readonly #kinds: Readonly<Record<string, LockKind>>;
   readonly #names: readonly string[];
@@ -55,6 +60,7 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
     this.#service = service;
     this.#kinds = kinds;
     this.#names = Object.keys(kinds);
+    this.clients = 2 * this.#names.length;
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -132,10 +138,7 @@ export class NativeLocks implements LockService {
     this.#caller = caller;
   }
 
-  async acquire(
-    { lock, hold, permits, ttlMs, waitMs }: Parameters<LockService["acquire"]>[0],
-    headers: Headers,
-  ): Promise<number | null> {
+  async acquire({ lock, hold, permits, ttlMs, waitMs }: Wanted, headers: Headers): Promise<number | null> {
     const body = { ...TERMS[lock]?.(permits), owner: hold, ttl: ttlMs / 1000, wait: waitMs / 1000 };
     const { status, json } = await this.#post(lock, "acquire", body, headers);
     if (status === 409 && json.reason !== "held") throw new Error(`acquire: ${JSON.stringify(json)}`);

@@ -35,7 +35,7 @@ export function callerInTurns(callers: readonly Caller[]): Caller {
 export interface OrdealPlan {
   seed: number;
   kills: number;
-  /** What the workloads get done before each kill, and after the last: so much each on average, a quarter of it at least. */
+  /** What the workloads get done before each kill, and after the last: so much each on average, an eighth of it at least. */
   progressPerLife: number;
 }
 
@@ -86,7 +86,7 @@ export class Ordeal implements Caller {
       const before = workloads.map(({ progress }) => progress);
       const done = (): number[] => workloads.map(({ progress }, at) => progress - before[at]!);
       const isEnough = (): boolean =>
-        done().every((count) => count >= progressPerLife / 4) &&
+        done().every((count) => count >= progressPerLife / 8) &&
         done().reduce((sum, count) => sum + count) >= progressPerLife * workloads.length;
       while (!isEnough()) await Promise.race([this.#progressed.promise, all]);
       if (life > kills) break;

@@ -1,7 +1,7 @@
 /** Elections: one leader at most, known to observers with what it last proclaimed. Rules E1 to E4, M1. */
 import type { Call } from "../history.ts";
 import type { Model } from "../search.ts";
-import { agrees, lapseCall } from "./lock.ts";
+import { agrees, withLapsesOf } from "./lapse.ts";
 
 export type ElectionInput =
   | { kind: "campaign"; election: string; candidacy: string; value: string; ttlMs: number }
@@ -76,31 +76,16 @@ function seenAs(state: ElectionState, seen: Leader | null): ElectionState[] {
   return isSame ? [{ leader: seen, highest: Math.max(highest, token) }] : [];
 }
 
-/** As for locks: a leader's time runs out, at the earliest when its last acknowledged renewal has. */
-export function withTermEnds(
+/** The calls, and for each term the end of its time. */
+export const withTermEnds = (
   calls: readonly Call<ElectionInput, ElectionOutput>[],
-): Call<ElectionInput, ElectionOutput>[] {
-  const resigned = new Set(
-    calls.flatMap(({ input, output }) =>
-      input.kind === "resign" && output && "done" in output && output.done ? [input.candidacy] : [],
-    ),
-  );
-  const ends = calls.flatMap(({ input, outcome, output, calledAt }): Call<ElectionInput, ElectionOutput>[] => {
-    if (input.kind !== "campaign" || outcome === "fail") return [];
-    if (output !== null && "token" in output && output.token === null) return [];
-    const { candidacy } = input;
-    if (resigned.has(candidacy)) return [];
-    const renewals = calls.flatMap((call) =>
-      call.input.kind === "renew" &&
-      call.input.candidacy === candidacy &&
-      call.output &&
-      "done" in call.output &&
-      call.output.done
-        ? [call.calledAt + call.input.ttlMs]
-        : [],
-    );
-    const until = outcome === "unknown" ? calledAt : Math.max(calledAt + input.ttlMs, ...renewals);
-    return [lapseCall({ kind: "lapse", election: input.election, candidacy }, until)];
+): Call<ElectionInput, ElectionOutput>[] =>
+  withLapsesOf(calls, {
+    begun: ({ input, output }) => {
+      if (input.kind !== "campaign" || (output && "token" in output && output.token === null)) return null;
+      const { election, candidacy, ttlMs } = input;
+      return { name: candidacy, ms: ttlMs, lapse: { kind: "lapse", election, candidacy } };
+    },
+    renewed: (input) => (input.kind === "renew" ? { name: input.candidacy, ms: input.ttlMs } : null),
+    ended: (input) => (input.kind === "resign" ? input.candidacy : null),
   });
-  return [...calls, ...ends];
-}

@@ -7,6 +7,7 @@
  */
 import type { Call } from "../history.ts";
 import type { Model } from "../search.ts";
+import { agrees, withLapsesOf } from "./lapse.ts";
 
 export type LockInput =
   | { kind: "acquire"; lock: string; hold: string; permits: number; ttlMs: number }
@@ -111,10 +112,6 @@ function ended(state: LockState, hold: Hold | undefined, output: LockOutput | nu
   return [hold ? { ...state, holds: state.holds.filter((held) => held !== hold) } : state];
 }
 
-/** Null: not seen, or it does not tell. */
-export const agrees = (output: object | null, done: boolean): boolean =>
-  output === null || ("done" in output && (output.done === null || output.done === done));
-
 /** Who holds it is exactly who is listed; so tokens come to be known whose answers were lost. */
 function seenAs({ holds, highest }: LockState, holders: readonly Holder[]): LockState[] {
   if (holders.length !== holds.length) return [];
@@ -124,36 +121,14 @@ function seenAs({ holds, highest }: LockState, holders: readonly Holder[]): Lock
   return isSame ? [{ holds: known, highest: Math.max(highest, ...known.map(({ token }) => token!)) }] : [];
 }
 
-/** The calls, and for each hold the lapse that may come: never before its last acknowledged renewal has run out. */
-export function withLapses(calls: readonly Call<LockInput, LockOutput>[]): Call<LockInput, LockOutput>[] {
-  // What was released had not lapsed before.
-  const released = new Set(
-    calls.flatMap(({ input, output }) =>
-      input.kind === "release" && output && "done" in output && output.done ? [input.hold] : [],
-    ),
-  );
-  const lapses = calls.flatMap(({ input, outcome, output, calledAt }): Call<LockInput, LockOutput>[] => {
-    if (input.kind !== "acquire" || outcome === "fail") return [];
-    if (output !== null && "token" in output && output.token === null) return [];
-    const { lock, hold } = input;
-    if (released.has(hold)) return [];
-    // Whoever was never answered was never promised anything.
-    const until = outcome === "unknown" ? calledAt : Math.max(calledAt + input.ttlMs, renewedUntil(calls, hold));
-    return [lapseCall({ kind: "lapse", lock, hold }, until)];
+/** The calls, and for each hold the lapse that may come. */
+export const withLapses = (calls: readonly Call<LockInput, LockOutput>[]): Call<LockInput, LockOutput>[] =>
+  withLapsesOf(calls, {
+    begun: ({ input, output }) => {
+      if (input.kind !== "acquire" || (output && "token" in output && output.token === null)) return null;
+      const { lock, hold, ttlMs } = input;
+      return { name: hold, ms: ttlMs, lapse: { kind: "lapse", lock, hold } };
+    },
+    renewed: (input) => (input.kind === "renew" ? { name: input.hold, ms: input.ttlMs } : null),
+    ended: (input) => (input.kind === "release" ? input.hold : null),
   });
-  return [...calls, ...lapses];
-}
-
-function renewedUntil(calls: readonly Call<LockInput, LockOutput>[], hold: string): number {
-  const ends = calls.map(({ input, output, calledAt }) =>
-    input.kind === "renew" && input.hold === hold && output !== null && "done" in output && output.done
-      ? calledAt + input.ttlMs
-      : 0,
-  );
-  return Math.max(0, ...ends);
-}
-
-/** A call that nobody made, and that may never have happened. */
-export function lapseCall<I extends { kind: string }>(input: I, calledAt: number): Call<I, never> {
-  return { client: -1, id: -1, input, calledAt, returnedAt: Infinity, outcome: "unknown", output: null };
-}

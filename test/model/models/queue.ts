@@ -7,7 +7,7 @@
  */
 import type { Call } from "../history.ts";
 import type { Model } from "../search.ts";
-import { agrees, lapseCall } from "./lock.ts";
+import { agrees, withLapsesOf } from "./lapse.ts";
 
 export type QueueInput =
   /** `rank`: its place among the group's messages by their first deliveries, where that is known to be the order of sending. */
@@ -159,33 +159,17 @@ export function byGroup(calls: readonly Call<QueueInput, QueueOutput>[]): Call<Q
   });
 }
 
-/** A delivery is hidden at least as long as was acknowledged; one that nobody saw may end at any time. */
-export function withTimeouts(calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] {
-  // What was acknowledged or given back had not timed out before.
-  const ended = new Set(
-    calls.flatMap(({ input, output }) =>
-      (input.kind === "ack" || input.kind === "nack") && output && "done" in output && output.done
-        ? [input.receipt]
-        : [],
-    ),
-  );
-  const timeouts = calls.flatMap(({ input, outcome, output, calledAt }): Call<QueueInput, QueueOutput>[] => {
-    if (input.kind !== "receive" || outcome === "fail") return [];
-    const lapse = { kind: "lapse", topic: input.topic, name: input.name } as const;
-    if (output === null) return [lapseCall(lapse, calledAt)];
-    if (!("delivery" in output) || output.delivery === null) return [];
-    const { receipt } = output.delivery;
-    if (ended.has(receipt)) return [];
-    const extensions = calls.flatMap((call) =>
-      call.input.kind === "extend" &&
-      call.input.receipt === receipt &&
-      call.output &&
-      "done" in call.output &&
-      call.output.done
-        ? [call.calledAt + call.input.visibilityMs]
-        : [],
-    );
-    return [lapseCall(lapse, Math.max(calledAt + input.visibilityMs, ...extensions))];
+/** The calls, and for each delivery the end of its visibility; one that nobody saw has no receipt. */
+export const withTimeouts = (calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] =>
+  withLapsesOf(calls, {
+    begun: ({ input, output }) => {
+      if (input.kind !== "receive") return null;
+      const { topic, name, visibilityMs } = input;
+      const lapse = { kind: "lapse", topic, name } as const;
+      if (output === null) return { name: "", ms: 0, lapse };
+      if (!("delivery" in output) || output.delivery === null) return null;
+      return { name: output.delivery.receipt, ms: visibilityMs, lapse };
+    },
+    renewed: (input) => (input.kind === "extend" ? { name: input.receipt, ms: input.visibilityMs } : null),
+    ended: (input) => (input.kind === "ack" || input.kind === "nack" ? input.receipt : null),
   });
-  return [...calls, ...timeouts];
-}

@@ -3,6 +3,7 @@ import type { Call } from "../history.ts";
 import type { ElectionInput, ElectionOutput } from "../models/election.ts";
 import type { Random } from "../random.ts";
 import { simulate } from "../simulate.ts";
+import { plantedIn } from "./fault.ts";
 
 export type ElectionFault =
   | "elects two leaders"
@@ -25,14 +26,14 @@ const FAULTY_SHARE = 0.5;
 
 class Election {
   readonly #random: Random;
-  readonly #fault: ElectionFault | null;
+  readonly #isNow: (fault: ElectionFault) => boolean;
   #leader: Leader | null = null;
   #before: Leader | null = null;
   #token = 0;
 
   constructor(random: Random, fault: ElectionFault | null) {
     this.#random = random;
-    this.#fault = fault;
+    this.#isNow = plantedIn(random, fault, FAULTY_SHARE);
   }
 
   apply(input: ElectionInput, at: number): ElectionOutput {
@@ -73,10 +74,6 @@ class Election {
   #end(): void {
     this.#before = this.#leader;
     this.#leader = null;
-  }
-
-  #isNow(fault: ElectionFault): boolean {
-    return this.#fault === fault && this.#random.chance(FAULTY_SHARE);
   }
 }
 

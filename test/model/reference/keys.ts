@@ -3,6 +3,7 @@ import type { Call } from "../history.ts";
 import type { Random } from "../random.ts";
 import { simulate } from "../simulate.ts";
 import type { LogEvent, Seen, Witness } from "../witness.ts";
+import { plantedIn } from "./fault.ts";
 
 export type KeyFault =
   | "reads an old state"
@@ -38,7 +39,7 @@ const KEYS = ["a", "b", "c"];
 
 export class Keys {
   readonly log: LogEvent[] = [];
-  readonly #fault: KeyFault | null;
+  readonly #isNow: (fault: KeyFault) => boolean;
   readonly #random: Random;
   #revision = 0;
   #records = new Map<string, KeyRecord>();
@@ -49,7 +50,7 @@ export class Keys {
 
   constructor(random: Random, fault: KeyFault | null) {
     this.#random = random;
-    this.#fault = fault;
+    this.#isNow = plantedIn(random, fault, FAULTY_SHARE);
   }
 
   apply(input: KeyInput): KeyOutput {
@@ -128,10 +129,6 @@ export class Keys {
       this.#records.set(key, { value, modRevision: revision, createRevision, version });
       this.log.push({ revision, key, value, createRevision, version });
     }
-  }
-
-  #isNow(fault: KeyFault): boolean {
-    return this.#fault === fault && this.#random.chance(FAULTY_SHARE);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Call } from "../history.ts";
 import type { LockInput, LockOutput } from "../models/lock.ts";
 import type { Random } from "../random.ts";
 import { simulate } from "../simulate.ts";
+import { plantedIn } from "./fault.ts";
 
 export type LockFault =
   | "grants to two holders"
@@ -31,7 +32,7 @@ const FAULTY_SHARE = 0.6;
 class Lock {
   readonly #permits: number;
   readonly #random: Random;
-  readonly #fault: LockFault | null;
+  readonly #isNow: (fault: LockFault) => boolean;
   #holds: Hold[] = [];
   #token = 10;
   #gone: Hold | null = null;
@@ -39,7 +40,7 @@ class Lock {
   constructor(permits: number, random: Random, fault: LockFault | null) {
     this.#permits = permits;
     this.#random = random;
-    this.#fault = fault;
+    this.#isNow = plantedIn(random, fault, FAULTY_SHARE);
   }
 
   apply(input: LockInput, at: number): LockOutput {
@@ -107,10 +108,6 @@ class Lock {
 
   #find({ hold, token }: { hold: string; token: number }): number {
     return this.#holds.findIndex((held) => held.hold === hold && held.token === token);
-  }
-
-  #isNow(fault: LockFault): boolean {
-    return this.#fault === fault && this.#random.chance(FAULTY_SHARE);
   }
 }
 

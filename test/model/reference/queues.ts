@@ -3,6 +3,7 @@ import type { Call } from "../history.ts";
 import type { QueueInput, QueueOutput } from "../models/queue.ts";
 import type { Random } from "../random.ts";
 import { simulate } from "../simulate.ts";
+import { plantedIn } from "./fault.ts";
 
 export type QueueFault =
   | "loses a message"
@@ -27,8 +28,8 @@ const VISIBILITY_MS = 25;
 const FAULTY_SHARE = 0.5;
 
 class Queue {
-  readonly #random: Random;
-  readonly #fault: QueueFault | null;
+  readonly #isNow: (fault: QueueFault) => boolean;
+  readonly #acceptsStale: boolean;
   readonly #isBlocking: boolean;
   #messages: Message[] = [];
   #acked: Message | null = null;
@@ -36,8 +37,8 @@ class Queue {
   #count = 0;
 
   constructor(random: Random, fault: QueueFault | null, isBlocking: boolean) {
-    this.#random = random;
-    this.#fault = fault;
+    this.#isNow = plantedIn(random, fault, FAULTY_SHARE);
+    this.#acceptsStale = fault === "accepts a stale receipt";
     this.#isBlocking = isBlocking;
   }
 
@@ -105,7 +106,7 @@ class Queue {
 
   #find(receipt: string): Message | undefined {
     const live = this.#messages.find((message) => message.receipt === receipt);
-    if (live || this.#fault !== "accepts a stale receipt") return live;
+    if (live || !this.#acceptsStale) return live;
     const stale = this.#staleReceipts.get(receipt);
     return this.#messages.find(({ message }) => message === stale);
   }
@@ -117,10 +118,6 @@ class Queue {
 
   #remove(message: Message): void {
     this.#messages = this.#messages.filter((other) => other !== message);
-  }
-
-  #isNow(fault: QueueFault): boolean {
-    return this.#fault === fault && this.#random.chance(FAULTY_SHARE);
   }
 }
 

@@ -4,6 +4,7 @@ import type { CounterInput, CounterOutput } from "../models/counter.ts";
 import type { RegisterInput, RegisterOutput } from "../models/register.ts";
 import type { Random } from "../random.ts";
 import { simulate } from "../simulate.ts";
+import { plantedIn } from "./fault.ts";
 
 export type RegisterFault = "reads an old value" | "loses a write" | "lets two compares pass" | "reads what comes next";
 export type CounterFault = "loses an addition" | "adds twice" | "reads an old value";
@@ -15,7 +16,7 @@ export function registerHistory(
   fault: RegisterFault | null,
   { calls = 300, clients = 5 }: { calls?: number; clients?: number } = {},
 ): Call<RegisterInput, RegisterOutput>[] {
-  const isNow = (which: RegisterFault): boolean => fault === which && random.chance(FAULTY_SHARE);
+  const isNow = plantedIn(random, fault, FAULTY_SHARE);
   const keys = ["a", "b"];
   const values = new Map<string, string | null>();
   const before = new Map<string, (string | null)[]>();
@@ -66,7 +67,7 @@ export function registerHistory(
 }
 
 export function counterHistory(random: Random, fault: CounterFault | null): Call<CounterInput, CounterOutput>[] {
-  const isNow = (which: CounterFault): boolean => fault === which && random.chance(FAULTY_SHARE);
+  const isNow = plantedIn(random, fault, FAULTY_SHARE);
   let value = 0;
   const before: number[] = [];
   return simulate<CounterInput, CounterOutput>(random, {

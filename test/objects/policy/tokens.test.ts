@@ -1,13 +1,5 @@
 /** Policies, roles, tokens and auth methods as records: what is unique, what is linked, what a secret opens. */
 import { beforeEach, describe, expect, test } from "vitest";
-import type {
-  CommandInput,
-  CommandName,
-  CommandOutput,
-  QueryInput,
-  QueryName,
-  QueryOutput,
-} from "../../../objects/commands.ts";
 import { MANAGEMENT_ID, READ_ONLY_ID } from "../../../objects/policy/policies.ts";
 import type { Statement } from "../../../objects/policy/statements.ts";
 import { decide } from "../../../objects/policy/statements.ts";
@@ -19,11 +11,10 @@ beforeEach(() => {
   world = new World();
 });
 
-const run = <N extends CommandName>(command: N, input: CommandInput<N>): CommandOutput<N> => world.run(command, input);
+const run: World["run"] = (command, input) => world.run(command, input);
 /** All but the one that is always there. */
 const listed = () => ask("token.list", {}).items.filter(({ accessor }) => accessor !== ANONYMOUS_ACCESSOR);
-const ask = <N extends QueryName>(query: N, input: QueryInput<N>): QueryOutput<N> =>
-  world.core.query(query, input, world.now);
+const ask: World["ask"] = (query, input) => world.ask(query, input);
 
 const allowKv = (name: string): Statement => ({ effect: "allow", verbs: ["read"], kind: "kv", match: "prefix", name });
 const secret = (digit: string) => ({ hash: digit.repeat(64), sealed: `sealed ${digit}` });

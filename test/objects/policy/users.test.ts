@@ -1,13 +1,6 @@
 /** Users, logins and what a role says of one place, as records: what voids a token, and what nobody may take away. */
 import { beforeEach, describe, expect, test } from "vitest";
-import type {
-  CommandInput,
-  CommandName,
-  CommandOutput,
-  QueryInput,
-  QueryName,
-  QueryOutput,
-} from "../../../objects/commands.ts";
+import type { CommandOutput } from "../../../objects/commands.ts";
 import { MANAGEMENT_ID } from "../../../objects/policy/policies.ts";
 import type { Statement } from "../../../objects/policy/statements.ts";
 import { decide } from "../../../objects/policy/statements.ts";
@@ -18,9 +11,8 @@ beforeEach(() => {
   world = new World();
 });
 
-const run = <N extends CommandName>(command: N, input: CommandInput<N>): CommandOutput<N> => world.run(command, input);
-const ask = <N extends QueryName>(query: N, input: QueryInput<N>): QueryOutput<N> =>
-  world.core.query(query, input, world.now);
+const run: World["run"] = (command, input) => world.run(command, input);
+const ask: World["ask"] = (query, input) => world.ask(query, input);
 
 const allowKv = (name: string): Statement => ({ effect: "allow", verbs: ["read"], kind: "kv", match: "exact", name });
 const principalOf = (digit: string) => ask("policy.resolve", { secretHash: digit.repeat(64) }).principal;

@@ -67,7 +67,9 @@ describe("etcd3", () => {
     const user = client("al", "pw");
     await user.put("k1").value("1");
     expect(await user.get("k1").string()).toBe("1");
+    expect(await user.getAll().prefix("k").keys()).toEqual(["k1"]);
     await expect(user.put("m").value("1")).rejects.toThrow(EtcdPermissionDeniedError);
+    await expect(user.getAll().keys()).rejects.toThrow(EtcdPermissionDeniedError);
     await expect(client("al", "wrong").get("k1")).rejects.toThrow(EtcdAuthenticationFailedError);
 
     // A token that has become void: the client logs in again by itself, and is refused when it cannot.
