@@ -17,11 +17,30 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { TOKEN } from "../../edge.ts";
-import { GATEWAY_PATHS } from "../../../workers/dialects/etcd/gateway-paths.ts";
-import { nameOf } from "../../../workers/dialects/etcd/service.ts";
+import { KV, Lease, Watch } from "../../../workers/dialects/etcd/gen/etcdserverpb_pb.js";
+import { Election } from "../../../workers/dialects/etcd/gen/v3electionpb_pb.js";
+import { Lock } from "../../../workers/dialects/etcd/gen/v3lockpb_pb.js";
 import { Unanswered } from "../history.ts";
 import { CALL_MS, type EtcdTransport, failureOf, type Method } from "./etcd-transport.ts";
 import type { Ordeal } from "./ordeal.ts";
+
+const PATHS: ReadonlyMap<DescMethod, string> = new Map<DescMethod, string>([
+  [KV.method.range, "kv/range"],
+  [KV.method.put, "kv/put"],
+  [KV.method.deleteRange, "kv/deleterange"],
+  [KV.method.txn, "kv/txn"],
+  [Lease.method.leaseGrant, "lease/grant"],
+  [Lease.method.leaseRevoke, "lease/revoke"],
+  [Lease.method.leaseKeepAlive, "lease/keepalive"],
+  [Watch.method.watch, "watch"],
+  [Lock.method.lock, "lock/lock"],
+  [Lock.method.unlock, "lock/unlock"],
+  [Election.method.campaign, "election/campaign"],
+  [Election.method.proclaim, "election/proclaim"],
+  [Election.method.leader, "election/leader"],
+  [Election.method.observe, "election/observe"],
+  [Election.method.resign, "election/resign"],
+]);
 
 export class EtcdGateway implements EtcdTransport {
   readonly #ordeal: Ordeal;
@@ -92,9 +111,10 @@ function errorIn(json: JsonValue): WireError | undefined {
   return typeof error === "string" ? (json as unknown as WireError) : error;
 }
 
-function pathOf(asked: DescMethod): string {
-  for (const [path, method] of GATEWAY_PATHS) if (method === nameOf(asked)) return `/v3${path}`;
-  throw new Error(`no path is known for ${nameOf(asked)}`);
+function pathOf(method: DescMethod): string {
+  const path = PATHS.get(method);
+  if (path === undefined) throw new Error(`no path is known for ${method.name}`);
+  return `/v3/${path}`;
 }
 
 const jsonOf = <I extends DescMessage>(input: I, message: MessageInitShape<I>): JsonValue =>
