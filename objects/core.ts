@@ -9,7 +9,7 @@
  */
 import type { Call, CommandName, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
 import { COMMANDS, makesRoom, QUERIES } from "./commands.ts";
-import { follow, lapse } from "./endings.ts";
+import { follow, lapse, readLapsing } from "./endings.ts";
 import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import type { ClaimKind } from "./fences.ts";
@@ -73,7 +73,7 @@ const TRANSIENT: ReadonlySet<Space> = new Set([...QUEUE_SPACES, ...locks.spaces,
 const SYSTEM: Caller = { principal: "holdfast:namespace", source: "", dialect: "internal" };
 
 /** Lapses handled in one turn, so that others get their turn between. */
-export const LAPSE_SLICE = 100;
+export const LAPSE_SLICE = 200;
 /** And records written by them, more or less. */
 const LAPSE_CHANGES_MAX = 5000;
 /** A deadline met this late was held up by us: a stall, an outage, a clock that jumped. */
@@ -644,6 +644,7 @@ export class Core {
     if (lapsed.length === 0) return;
     let done = 0;
     this.#commit("leases.expire", SYSTEM, undefined, now, (txn, context) => {
+      readLapsing(txn, lapsed);
       for (const entry of lapsed) {
         // What hangs on one deadline may be much: then the others are for the next slice.
         if (txn.changeCount >= LAPSE_CHANGES_MAX) break;

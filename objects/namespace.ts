@@ -120,7 +120,10 @@ const WAITERS_MAX = 20_000;
 const QUEUE_MAX = 5000;
 /** A batch that takes longer is cut here, so that others get their turn; what is left is the next one. */
 const BATCH_MS = 10;
-/** On one machine edge and object share a thread, which takes a few arrivals in each turn: after a cut they come first. */
+/**
+ * On one machine edge and object share a thread, which takes a few arrivals in each turn: after a cut, or a slice of what
+ * has lapsed, they come first.
+ */
 const TURNS_AFTER_CUT = 6;
 /** Revisions a batch may need besides its commands': expiry and marks. */
 const SPARE_REVISIONS = 1000;
@@ -476,7 +479,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     this.#armedAt = null;
     try {
       await this.#ensureRevisions(SPARE_REVISIONS);
-      while (this.#core.settle(this.#now())) await scheduler.wait(0);
+      while (this.#core.settle(this.#now())) await turns(TURNS_AFTER_CUT);
     } catch (error) {
       this.#failed(error);
     }
@@ -752,6 +755,10 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   #abortAt(failpoints: (Failpoint | undefined)[], at: Failpoint["abort"]): void {
     if (failpoints.some((failpoint) => failpoint?.abort === at)) this.#failed(new Error(`failpoint ${at}`));
   }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let left = count; left > 0; left--) await scheduler.wait(0);
 }
 
 /** Takes the thread for so long, as a slow command would. */

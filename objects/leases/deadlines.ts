@@ -4,6 +4,9 @@
  * A renewal only moves a number: no record, no revision, no row. The heap is put right lazily, when an entry that was
  * renewed meanwhile comes up, so a renewal costs one map lookup however many leases there are.
  *
+ * What is due together is handed out in the order of keys, not of deadlines: neighbours are on the same pages of the
+ * database, and to write a page is most of what a lapse costs.
+ *
  * Refuses to know: what a lapse means, and the clock (instants are handed in as epoch milliseconds).
  */
 
@@ -41,7 +44,7 @@ export interface Deadline {
   deadlineAt: number;
   /** Extensions by outages and stalls since the last real renewal. */
   extensions: number;
-  /** Where the heap has it. */
+  /** The deadline by which it was put in its place. */
   queuedAt: number;
   removed: boolean;
 }
@@ -49,9 +52,16 @@ export interface Deadline {
 /** So often may an outage or a stall stand in for a renewal. */
 export const EXTENSIONS_MAX = 3;
 
+/** Put in order at once; what becomes due later waits for them. */
+const DUE_MAX = 4000;
+
 export class Deadlines {
   readonly #byKey = new Map<string, Deadline>();
   #heap: Deadline[] = [];
+  /** Taken out of the heap because their time had come; the last is the next. */
+  #due: Deadline[] = [];
+  /** The earliest deadline of them. */
+  #dueSince = 0;
   readonly #counts: Record<TimerKind, number> = {
     lease: 0,
     session: 0,
@@ -156,35 +166,60 @@ export class Deadlines {
 
   /** The earliest deadline, or null. */
   nextAt(): number | null {
+    this.#settleDue();
+    if (this.#due.length > 0) return this.#dueSince;
     this.#settle();
     return this.#heap[0]?.deadlineAt ?? null;
   }
 
-  /** Up to `limit` entries whose deadline has passed, earliest first. They stay until removed or postponed. */
+  /**
+   * Up to `limit` entries whose deadline has passed. They stay until removed or postponed. Of thousands none waits for those
+   * that become due after it.
+   */
   due(nowAt: number, limit: number): Deadline[] {
+    this.#settleDue();
+    if (this.#due.length === 0) this.#takeDue(nowAt);
     const found: Deadline[] = [];
-    for (;;) {
+    for (let at = this.#due.length - 1; at >= 0 && found.length < limit; at--) {
+      const entry = this.#due[at]!;
+      if (isInPlace(entry)) found.push(entry);
+    }
+    return found;
+  }
+
+  #takeDue(nowAt: number): void {
+    while (this.#due.length < DUE_MAX) {
       this.#settle();
       const top = this.#heap[0];
-      if (top === undefined || top.deadlineAt > nowAt || found.length >= limit) break;
-      found.push(top);
+      if (top === undefined || top.deadlineAt > nowAt) break;
+      if (this.#due.push(top) === 1) this.#dueSince = top.deadlineAt;
       this.#pop();
     }
-    for (const entry of found) this.#queue(entry);
-    return found;
+    this.#due.sort((a, b) => (a.key < b.key ? 1 : -1));
+  }
+
+  /** Puts back what was moved since it was taken, as far as it comes next. */
+  #settleDue(): void {
+    for (;;) {
+      const next = this.#due.at(-1);
+      if (next === undefined || isInPlace(next)) return;
+      this.#due.pop();
+      if (!next.removed) this.#queue(next);
+    }
   }
 
   /** Brings the top of the heap up to date. */
   #settle(): void {
     for (;;) {
       const top = this.#heap[0];
-      if (top === undefined || (!top.removed && top.queuedAt >= top.deadlineAt)) return;
+      if (top === undefined || isInPlace(top)) return;
       this.#pop();
       if (!top.removed) this.#queue(top);
     }
   }
 
   #rebuild(): void {
+    this.#due = [];
     const entries = [...this.#byKey.values()];
     for (const entry of entries) entry.queuedAt = entry.deadlineAt;
     // A sorted array is a heap.
@@ -227,6 +262,8 @@ export class Deadlines {
     heap[at] = last;
   }
 }
+
+const isInPlace = ({ removed, queuedAt, deadlineAt }: Deadline): boolean => !removed && queuedAt >= deadlineAt;
 
 const RENEWABLE: Record<TimerKind, boolean> = {
   lease: true,

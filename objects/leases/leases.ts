@@ -5,7 +5,7 @@
  * their own: the instance says it all (see registry/timers.ts).
  */
 import { HoldfastError, invalid } from "../errors.ts";
-import type { Context, Reader, Space, Txn } from "../store/txn.ts";
+import type { Context, Place, Reader, Space, Txn } from "../store/txn.ts";
 import { JsonSpace } from "../store/txn.ts";
 import type { Deadlines, Timer } from "./deadlines.ts";
 
@@ -22,7 +22,7 @@ export interface LeaseInfo {
   remainingMs: number;
   grantedAt: number;
   /** Names in the records' own spaces; keys as bytes. */
-  attached: { space: Space; key: Uint8Array }[];
+  attached: Place[];
 }
 
 export const leaseSpace = new JsonSpace<LeaseRecord>("lease");
@@ -69,6 +69,30 @@ export function revokeLease(txn: Txn, context: Context, id: string, handlers: De
   }
   return { detached: attached.length };
 }
+
+/**
+ * Has at hand what the ends of these will read of them: one by one that takes longer than all else. Answers what hangs on
+ * them, by space; nothing when it is so much that each is better looked at by itself.
+ */
+export function readAhead(reader: Reader, ids: readonly string[]): ReadonlyMap<Space, Uint8Array[]> {
+  const keys = new Map<Space, Uint8Array[]>();
+  const attached = reader.leasedMany(ids, AHEAD_MAX);
+  if (!attached) return keys;
+  keys.set(
+    leaseSpace.name,
+    ids.map((id) => leaseSpace.key(id)),
+  );
+  for (const { space, key } of attached.flat()) {
+    const known = keys.get(space);
+    if (known) known.push(key);
+    else keys.set(space, [key]);
+  }
+  for (const [space, known] of keys) reader.getMany(space, known);
+  return keys;
+}
+
+/** Records; their values are held all at once. */
+const AHEAD_MAX = 1000;
 
 /** Throws `not_found` unless the lease lives: asked in the commit that leans on it (rule M3). */
 export function requireLease(reader: Reader, id: string): LeaseRecord {

@@ -25,7 +25,7 @@ import type {
 } from "./backend.ts";
 import { parseCanonical } from "./canonical.ts";
 import { PendingWrites } from "./pending.ts";
-import type { KeyRange, RangeOptions, Space, StoredRecord } from "./txn.ts";
+import type { Change, KeyRange, Place, RangeOptions, Space, StoredRecord } from "./txn.ts";
 import { isOneKey } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
@@ -190,10 +190,23 @@ export class SqliteBackend implements Backend {
     return rows.map((row) => this.#record(space, row));
   }
 
-  leased(lease: string): { space: Space; key: Uint8Array }[] {
+  leased(lease: string): Place[] {
     return this.#sql
       .all("SELECT space, key FROM records WHERE lease = ?", lease)
       .map((row) => ({ space: String(row[0]), key: bytes(row[1]) }));
+  }
+
+  leasedMany(leases: readonly string[], limit: number): Place[][] | null {
+    const found = new Map(leases.map((lease): [string, Place[]] => [lease, []]));
+    let left = limit;
+    inChunks(LEASED, leases, (query, chunk) => {
+      if (left < 0) return;
+      for (const row of this.#sql.all(query, ...chunk, left + 1)) {
+        found.get(String(row[0]))!.push({ space: String(row[1]), key: bytes(row[2]) });
+        left--;
+      }
+    });
+    return left < 0 ? null : leases.map((lease) => found.get(lease)!);
   }
 
   countRange(space: Space, range: KeyRange): number {
@@ -276,11 +289,12 @@ export class SqliteBackend implements Backend {
 
   #append({ commit, canonical, content, hash, replay }: AppendedCommit, pending: PendingWrites): void {
     const { revision } = commit;
-    for (const { space, key, before, after } of commit.changes) {
-      const isKept = before !== null && (this.#allSince !== null || !this.#transient.has(space));
-      if (isKept) pending.replace([space, key, revision, ...this.#columns(space, before)], before.value.length);
-      pending.write(space, key, after);
-    }
+    const replaced = commit.changes.filter(
+      ({ space, before }) => before !== null && (this.#allSince !== null || !this.#transient.has(space)),
+    );
+    for (const { space, key, before } of this.#copyReplaced(replaced, revision, pending))
+      pending.replace([space, key, revision, ...this.#columns(space, before!)], before!.value.length);
+    for (const { space, key, after } of commit.changes) pending.write(space, key, after);
     const requestKey = replay?.requestKey ?? null;
     const result = replay?.result ?? null;
     const row = [revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash, requestKey, result];
@@ -294,6 +308,26 @@ export class SqliteBackend implements Backend {
       );
     }
     if (pending.isLarge) this.#flush();
+  }
+
+  /** Where a commit replaces many records the database copies them by itself, as far as it has them. Answers the others. */
+  #copyReplaced(replaced: Change[], revision: number, pending: PendingWrites): Change[] {
+    if (replaced.length < COPIES.at(-1)!.count) return replaced;
+    const others: Change[] = [];
+    const stored = new Map<Space, Change[]>();
+    for (const change of replaced) {
+      const { space, key } = change;
+      if (pending.get(space, key)) others.push(change);
+      else if (stored.has(space)) stored.get(space)!.push(change);
+      else stored.set(space, [change]);
+    }
+    for (const [space, changes] of stored) {
+      const copied = inChunks(COPIES, changes, (query, chunk) => {
+        this.#direct.all(query, revision, space, ...chunk.map(({ key }) => key));
+      });
+      others.push(...changes.slice(copied));
+    }
+    return others;
   }
 
   /** Where a whole space is read: what is pending of others can wait. */
@@ -566,12 +600,13 @@ interface Statement {
   query: string;
 }
 
-/** As many to a statement as may be; `statements` go from many to one. */
-function inChunks<T>(statements: Statement[], items: readonly T[], act: (query: string, chunk: T[]) => void): void {
+/** As many to a statement as may be; `statements` go from many to few. Answers how many items it came to. */
+function inChunks<T>(statements: Statement[], items: readonly T[], act: (query: string, chunk: T[]) => void): number {
   let at = 0;
   for (const { count, query } of statements) {
     for (; items.length - at >= count; at += count) act(query, items.slice(at, at + count));
   }
+  return at;
 }
 
 function insertInto(table: string, columns: string): Statement[] {
@@ -583,19 +618,22 @@ function insertInto(table: string, columns: string): Statement[] {
   }));
 }
 
-/** For many keys of one space. */
-const byKeys = (what: string): Statement[] =>
-  [BINDINGS_MAX - 1, 16, 4, 1].map((count) => ({
-    count,
-    query: `${what} FROM records WHERE space = ? AND key IN (${Array(count).fill("?").join(", ")})`,
-  }));
+/** One more value is bound: the space of all keys, or how many rows are wanted. */
+const forMany = (queryOf: (list: string) => string, counts = [BINDINGS_MAX - 1, 16, 4, 1]): Statement[] =>
+  counts.map((count) => ({ count, query: queryOf(`(${Array(count).fill("?").join(", ")})`) }));
 
 const RECORDS = insertInto("records", `space, ${COLUMNS}`);
 const HISTORY = insertInto("history", `space, key, until, ${COLUMNS.replace("key, ", "")}`);
 const STAGING = insertInto("staging", `space, ${COLUMNS}`);
 const LOG = insertInto("log", "revision, canonical, content, hash, request_key, result");
-const SELECTS = byKeys(`SELECT ${COLUMNS}`);
-const DELETES = byKeys("DELETE");
+const SELECTS = forMany((keys) => `SELECT ${COLUMNS} FROM records WHERE space = ? AND key IN ${keys}`);
+const DELETES = forMany((keys) => `DELETE FROM records WHERE space = ? AND key IN ${keys}`);
+const COPIES = forMany(
+  (keys) =>
+    `INSERT INTO history SELECT space, key, ?, ${COLUMNS.replace("key, ", "")} FROM records WHERE space = ? AND key IN ${keys}`,
+  [BINDINGS_MAX - 2, 16],
+);
+const LEASED = forMany((leases) => `SELECT lease, space, key FROM records WHERE lease IN ${leases} LIMIT ?`);
 
 function bytes(value: SqlValue | undefined): Uint8Array {
   // An empty blob comes without memory behind it: zlib takes that for a fresh start, and a binding for NULL.

@@ -8,7 +8,7 @@ import { compareBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Backend, Commit, LogRow, SnapshotCursor, SnapshotPage } from "./backend.ts";
 import { canonicalText } from "./canonical.ts";
-import type { Change, Context, KeyRange, RangeOptions, Reader, Space, StoredRecord } from "./txn.ts";
+import type { Change, Context, KeyRange, Place, RangeOptions, Reader, Space, StoredRecord } from "./txn.ts";
 import { assertRevision, inRange, isOneKey, OverlayTxn } from "./txn.ts";
 
 /** SHA-256 over the concatenation of the chunks; synchronous, because a commit is one turn. */
@@ -145,8 +145,12 @@ export class Store implements Reader {
     return this.#backend.range(space, range, options);
   }
 
-  leased(lease: string): { space: Space; key: Uint8Array }[] {
+  leased(lease: string): Place[] {
     return this.#backend.leased(lease);
+  }
+
+  leasedMany(leases: readonly string[], limit: number): Place[][] | null {
+    return this.#backend.leasedMany(leases, limit);
   }
 
   /**

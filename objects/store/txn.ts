@@ -31,6 +31,12 @@ export interface Change {
   after: StoredRecord | null;
 }
 
+/** A record by its name. */
+export interface Place {
+  space: Space;
+  key: Uint8Array;
+}
+
 /** Keys from `from` (inclusive) to `to` (exclusive; null = no end). */
 export interface KeyRange {
   from: Uint8Array;
@@ -50,7 +56,9 @@ export interface Reader {
   /** Records in key order. */
   range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[];
   /** Everything that hangs on a lease. */
-  leased(lease: string): { space: Space; key: Uint8Array }[];
+  leased(lease: string): Place[];
+  /** As many `leased`s, in their order, kept at hand like records; null when more than `limit` records hang on them. */
+  leasedMany(leases: readonly string[], limit: number): Place[][] | null;
 }
 
 /** What was, as far as history goes back. */
@@ -92,6 +100,10 @@ export class OverlayTxn implements Txn {
   readonly #touched = new Map<Space, KeyOrder>();
   /** What was read from the base, which stands still while a command runs. */
   readonly #read = new Map<string, StoredRecord | undefined>();
+  /** What hangs on a lease there, likewise. */
+  readonly #leased = new Map<string, Place[]>();
+  /** What was written to hang on a lease. */
+  readonly #hung = new Map<string, Set<Change>>();
 
   constructor(base: Reader, revision: number, history: History) {
     this.#base = base;
@@ -165,12 +177,19 @@ export class OverlayTxn implements Txn {
     return this.#history.rangeAt(space, range, revision, options);
   }
 
-  leased(lease: string): { space: Space; key: Uint8Array }[] {
-    const found = this.#base.leased(lease).filter(({ space, key }) => !this.#changes.has(changeKey(space, key)));
-    for (const change of this.#changes.values()) {
-      if (change.after?.lease === lease) found.push({ space: change.space, key: change.key });
-    }
-    return found;
+  leased(lease: string): Place[] {
+    let found = this.#leased.get(lease);
+    if (!found) this.#leased.set(lease, (found = this.#base.leased(lease)));
+    const untouched = found.filter(({ space, key }) => !this.#changes.has(changeKey(space, key)));
+    for (const { space, key } of this.#hung.get(lease) ?? []) untouched.push({ space, key });
+    return untouched;
+  }
+
+  leasedMany(leases: readonly string[], limit: number): Place[][] | null {
+    const found = this.#base.leasedMany(leases, limit);
+    if (!found) return null;
+    leases.forEach((lease, at) => this.#leased.set(lease, found[at]!));
+    return leases.map((lease) => this.leased(lease));
   }
 
   create(space: Space, key: Uint8Array, value: Uint8Array): void {
@@ -193,6 +212,7 @@ export class OverlayTxn implements Txn {
     }
     const change = this.#touch(space, key);
     const current = change.after;
+    this.#hang(change, lease);
     change.after = {
       key,
       value,
@@ -207,6 +227,7 @@ export class OverlayTxn implements Txn {
   delete(space: Space, key: Uint8Array): boolean {
     const change = this.#touch(space, key);
     const existed = change.after !== null;
+    this.#hang(change, null);
     change.after = null;
     return existed;
   }
@@ -220,6 +241,16 @@ export class OverlayTxn implements Txn {
       this.#note(id, change);
     }
     return change;
+  }
+
+  /** Tells what hangs on which lease, before the change does. */
+  #hang(change: Change, lease: string | null): void {
+    const before = change.after?.lease ?? null;
+    if (before !== null) this.#hung.get(before)?.delete(change);
+    if (lease === null) return;
+    const hung = this.#hung.get(lease);
+    if (hung) hung.add(change);
+    else this.#hung.set(lease, new Set([change]));
   }
 
   #note(id: string, change: Change): void {

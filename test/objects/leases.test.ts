@@ -162,6 +162,36 @@ describe("leases", () => {
     expect(world.core.query("leases.list", { after: null }, world.now).ids).toHaveLength(LAPSE_SLICE);
   });
 
+  test("L3: those that lapse together take with them what hangs on each, however much that is", () => {
+    const world = new World();
+    const grant = (): string => world.run("leases.grant", { ttlMs: 5_000 }).id;
+    const put = (name: string, lease: string): void =>
+      void world.run("kv.put", { key: utf8(name), value: utf8("v"), lease });
+    const [few, none, many] = [grant(), grant(), grant()];
+    put("few", few);
+    world.run("kv.set", { key: utf8("few"), value: utf8("w"), flags: "7" });
+    world.register("x", { lease: few });
+    for (let from = 0; from < 1500; from += 100) {
+      const then = Array.from({ length: 100 }, (_, n) => ({
+        type: "put" as const,
+        key: utf8(`many/${from + n}`),
+        value: utf8("v"),
+        lease: many,
+      }));
+      world.run("kv.txn", { compare: [], then, else: [] });
+    }
+    put("kept", none);
+    world.run("kv.put", { key: utf8("kept"), value: utf8("v") });
+    const before = world.core.revision;
+    world.pass(5_000);
+    expect(world.core.revision).toBe(before + 1);
+    const left = world.core.query("kv.range", { key: utf8(""), to: null }, world.now).records;
+    expect(left.map(({ key }) => key)).toEqual([utf8("kept")]);
+    expect(world.ids()).toEqual([]);
+    world.run("kv.put", { key: utf8("few"), value: utf8("v") });
+    expect(world.core.query("kv.entry", { key: utf8("few") }, world.now)).toMatchObject({ flags: "0" });
+  });
+
   test("many are renewed together; those that have ended are named", () => {
     const world = new World();
     const [gone, kept] = [5_000, 10_000].map((ttlMs) => world.run("leases.grant", { ttlMs }).id) as [string, string];

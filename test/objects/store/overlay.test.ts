@@ -1,4 +1,7 @@
-/** What a command sees of a range while it writes: its own writes over the base, in order, forwards and backwards. Rule K10. */
+/**
+ * What a command sees while it writes: its own writes over the base. Ranges in order, forwards and backwards (rule K10), and
+ * what hangs on leases.
+ */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fromBinaryString, toBinaryString } from "../../../objects/bytes.ts";
@@ -46,5 +49,44 @@ test("a range is the base with what was written over it, wherever it begins and 
     compare(txn, "kv");
     compare(txn, "other");
   });
+  fc.assert(property, { numRuns: 500 });
+});
+
+const hanging = fc.record({ put: fc.boolean(), key, lease: fc.constantFrom(null, "1", "2", "3") });
+
+test("what hangs on leases is what the base has with what was written over it, read one by one or together", () => {
+  const property = fc.property(
+    fc.array(hanging, { maxLength: 8 }),
+    fc.array(hanging, { maxLength: 12 }),
+    fc.nat({ max: 12 }),
+    fc.integer({ min: 0, max: 6 }),
+    (before, steps, askedAt, limit) => {
+      const { store } = openStore();
+      const leases = new Map<string, string | null>();
+      const apply = (txn: OverlayTxn, { put, key: name, lease }: (typeof steps)[number]): void => {
+        if (put) txn.put("kv", fromBinaryString(name), new Uint8Array(), lease);
+        else txn.delete("kv", fromBinaryString(name));
+        if (put) leases.set(name, lease);
+        else leases.delete(name);
+      };
+      store.run({ command: "fill" }, context(), (txn) => {
+        for (const one of before) apply(txn, one);
+      });
+      const stored = [...leases.values()].filter((lease) => lease !== null).length;
+      const txn = new OverlayTxn(store, store.revision + 1, store);
+      const on = (lease: string): string[] => [...leases].filter(([, on]) => on === lease).map(([name]) => name);
+      const names = (places: { key: Uint8Array }[]): string[] =>
+        places.map((place) => toBinaryString(place.key)).sort();
+      for (const [at, one] of steps.entries()) {
+        if (at === askedAt) {
+          const together = txn.leasedMany(["1", "2", "3"], limit);
+          if (stored > limit) expect(together).toBeNull();
+          else expect(together!.map(names)).toEqual(["1", "2", "3"].map((lease) => on(lease).sort()));
+        }
+        apply(txn, one);
+      }
+      for (const lease of ["1", "2", "3"]) expect(names(txn.leased(lease))).toEqual(on(lease).sort());
+    },
+  );
   fc.assert(property, { numRuns: 500 });
 });

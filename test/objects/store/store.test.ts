@@ -65,6 +65,36 @@ describe("commits", () => {
     expect(put(store, "c", "1")).toBe(2);
   });
 
+  test("K9: a commit that replaces and deletes very many keeps every one of them, those of its own batch too", () => {
+    const { backend, store } = openStore();
+    const keys = Array.from({ length: 400 }, (_, n) => utf8(`key-${n}`));
+    const write = (value: string, some: readonly Uint8Array[]): void =>
+      void store.run({ command: "write" }, context(), (txn) => {
+        for (const key of some) txn.put("kv", key, utf8(value), key.length % 2 === 0 ? "7" : null);
+      });
+    write("one", keys);
+    backend.batch(() => {
+      write("two", keys.slice(0, 150));
+      store.run({ command: "both" }, context(), (txn) => {
+        for (const [n, key] of keys.entries()) {
+          if (n % 3 === 0) txn.delete("kv", key);
+          else txn.put("kv", key, utf8("three"));
+        }
+      });
+    });
+    const valueAt = (revision: number): string[] =>
+      keys.map((key) => {
+        const record = backend.getAt("kv", key, revision);
+        return record ? text(record.value) : "none";
+      });
+    expect(valueAt(1)).toEqual(keys.map(() => "one"));
+    expect(valueAt(2)).toEqual(keys.map((_, n) => (n < 150 ? "two" : "one")));
+    expect(valueAt(3)).toEqual(keys.map((_, n) => (n % 3 === 0 ? "none" : "three")));
+    const before = keys.map((key) => backend.replacedBy("kv", key, 3)!);
+    expect(before.map(({ modRevision }) => modRevision)).toEqual(keys.map((_, n) => (n < 150 ? 2 : 1)));
+    expect(before.map(({ lease }) => lease)).toEqual(keys.map((key) => (key.length % 2 === 0 ? "7" : null)));
+  });
+
   test("K6: a repeated request id answers the first result and is applied once; another command with it is refused", () => {
     const { database, store } = openStore();
     const once = () =>
