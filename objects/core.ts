@@ -74,6 +74,8 @@ const SYSTEM: Caller = { principal: "holdfast:namespace", source: "", dialect: "
 
 /** Lapses handled in one turn, so that others get their turn between. */
 export const LAPSE_SLICE = 200;
+/** And before somebody is answered, who waits for it. */
+export const LAPSE_SLICE_FIRST = 50;
 /** And records written by them, more or less. */
 const LAPSE_CHANGES_MAX = 5000;
 /** A deadline met this late was held up by us: a stall, an outage, a clock that jumped. */
@@ -181,7 +183,7 @@ export class Core {
     const results: Result<unknown>[] = [];
     if (now >= this.#held.untilAt) this.backend.keepUsual();
     this.#batch(now, () => {
-      this.#expire(now);
+      this.#expire(now, LAPSE_SLICE_FIRST);
       const isFull = this.backend.sizeBytes() > this.#ports.sizeMax;
       for (const call of calls) {
         results.push(this.#run(call, now, isFull));
@@ -201,7 +203,7 @@ export class Core {
 
   /** Reads; what has lapsed is removed first. */
   query<N extends QueryName>(name: N, input: QueryInput<N>, now: number): QueryOutput<N> {
-    this.settle(now);
+    this.settle(now, LAPSE_SLICE_FIRST);
     const query = QUERIES[name] as unknown as (context: object, input: QueryInput<N>) => QueryOutput<N>;
     const { store, deadlines, guesses, selfPreservation } = this;
     return query({ store, deadlines, guesses, selfPreservation, now }, input);
@@ -227,7 +229,7 @@ export class Core {
   /** Renews instances in memory. A pushed check whose status changes by it is a commit. */
   heartbeat(beats: readonly Heartbeat[], now: number): HeartbeatResult {
     if (beats.length > HEARTBEATS_MAX) throw invalid("instances", `must have at most ${HEARTBEATS_MAX} entries`);
-    this.settle(now);
+    this.settle(now, LAPSE_SLICE_FIRST);
     const unknown: number[] = [];
     const slow: Heartbeat[] = [];
     beats.forEach((beat, index) => {
@@ -243,7 +245,7 @@ export class Core {
 
   /** Renews a lease in memory. Codes: `not_found`. */
   renewLease(id: string, now: number): { id: string; ttlMs: number } {
-    this.settle(now);
+    this.settle(now, LAPSE_SLICE_FIRST);
     const entry = this.deadlines.renew(leaseTimerKey(id), now);
     if (!entry) throw noLease(id);
     this.#soil(now);
@@ -253,7 +255,7 @@ export class Core {
   /** Renews many; answers those that have ended. Codes: `invalid_argument`. */
   renewLeases(ids: readonly string[], now: number): { ended: string[] } {
     if (ids.length > RENEWALS_MAX) throw invalid("leases", `must have at most ${RENEWALS_MAX} entries`);
-    this.settle(now);
+    this.settle(now, LAPSE_SLICE_FIRST);
     const ended = ids.filter((id) => !this.deadlines.renew(leaseTimerKey(id), now));
     if (ended.length < ids.length) this.#soil(now);
     return { ended };
@@ -261,24 +263,24 @@ export class Core {
 
   /** Renews the lease of a claim in memory, for who holds it. Codes: `fenced`. */
   renewClaim(kind: ClaimKind, holding: Holding, now: number): { id: string; ttlMs: number } {
-    this.settle(now);
+    this.settle(now, LAPSE_SLICE_FIRST);
     return this.renewLease(arbiters[kind].requireHeld(this.store, holding).lease, now);
   }
 
   /** Renews a session in memory, if it has a time to live. Codes: `not_found`. */
   renewSession(id: string, now: number): Stored<Session> {
-    this.settle(now);
+    this.settle(now, LAPSE_SLICE_FIRST);
     const session = requireSession(this.store, id);
     if (this.deadlines.renew(sessionTimerKey(id), now)) this.#soil(now);
     return session;
   }
 
   /** Removes what has lapsed, a slice at a time. Call again while it answers true: more is due. */
-  settle(now: number): boolean {
+  settle(now: number, slice = LAPSE_SLICE): boolean {
     if (this.#revived.size > 0) this.#batch(now, () => this.#clearSuspects(now));
     const nextAt = this.deadlines.nextAt();
     if (nextAt === null || nextAt > now) return false;
-    this.#batch(now, () => this.#expire(now));
+    this.#batch(now, () => this.#expire(now, slice));
     const laterAt = this.deadlines.nextAt();
     return laterAt !== null && laterAt <= now;
   }
@@ -629,7 +631,7 @@ export class Core {
     this.#commit("leases.suspect", SYSTEM, undefined, now, (txn, context) => markSuspect(txn, context, marks));
   }
 
-  #expire(now: number): void {
+  #expire(now: number, slice: number): void {
     const nextAt = this.deadlines.nextAt();
     if (nextAt === null || nextAt > now) return;
     // Not what waits only because so many have lapsed with it: slices of them are removed all the time.
@@ -639,7 +641,7 @@ export class Core {
       this.#dirty = true;
       this.#checkpointAt = now;
     }
-    const due = this.deadlines.due(now, LAPSE_SLICE);
+    const due = this.deadlines.due(now, slice);
     const lapsed = this.#spare(due, now);
     if (lapsed.length === 0) return;
     let done = 0;

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../objects/bytes.ts";
-import { LAPSE_SLICE, LATE_MS } from "../../objects/core.ts";
+import { LAPSE_SLICE, LAPSE_SLICE_FIRST, LATE_MS } from "../../objects/core.ts";
 import { codeOf, World } from "./fixture.ts";
 
 describe("times to live", () => {
@@ -98,7 +98,7 @@ describe("times to live", () => {
     world.now += 5_001;
     expect(world.core.settle(world.now)).toBe(true);
     expect(world.core.query("registry.service", { service: "web" }, world.now).instanceCount).toBe(
-      10_000 - 2 * LAPSE_SLICE,
+      10_000 - LAPSE_SLICE - LAPSE_SLICE_FIRST,
     );
     world.run("kv.put", { key: utf8("k"), value: utf8("v") });
     while (world.core.settle(world.now));
