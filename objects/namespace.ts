@@ -12,8 +12,9 @@ import { DurableObject } from "cloudflare:workers";
 import type { Answered, BatchedCall } from "./calls.ts";
 import { LargeAnswers } from "./calls.ts";
 import type { Call, CommandName, CommandOutput, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
-import type { Changes, ChangesInput, CorePorts, Heartbeat, HeartbeatResult } from "./core.ts";
-import { Core, StorageFailure } from "./core.ts";
+import { StorageFailure } from "./batches.ts";
+import type { Changes, ChangesInput, CorePorts } from "./core.ts";
+import { Core } from "./core.ts";
 import type { Directory, Reservation } from "./directory.ts";
 import { DIRECTORY_NAME } from "./directory.ts";
 import type { ClaimKind } from "./fences.ts";
@@ -24,6 +25,7 @@ import type { Caller } from "./model.ts";
 import type { Prober } from "./prober.ts";
 import { PROBES_MAX } from "./probing/plan.ts";
 import type { ProbeList, ProbeResult } from "./probing/plan.ts";
+import type { Heartbeat, HeartbeatResult } from "./renewals.ts";
 import type { Received } from "./queues/receive.ts";
 import { assertReceive } from "./queues/receive.ts";
 import { Receivers } from "./queues/receivers.ts";
@@ -392,7 +394,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       this.#core.beginCompaction(revision, caller, this.#now());
       return null;
     });
-    while (begun.ok && !this.#core.compactSome(revision, this.#now())) await scheduler.wait(0);
+    while (begun.ok && !this.#core.compactSome(revision)) await scheduler.wait(0);
     return begun;
   }
 

@@ -49,6 +49,8 @@ export interface Deadline {
   removed: boolean;
 }
 
+/** A deadline met this late was held up by us: a stall, an outage, a clock that jumped. */
+export const LATE_MS = 2000;
 /** So often may an outage or a stall stand in for a renewal. */
 export const EXTENSIONS_MAX = 3;
 

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../objects/bytes.ts";
-import { LAPSE_SLICE, LAPSE_SLICE_FIRST, LATE_MS } from "../../objects/core.ts";
+import { LAPSE_SLICE, LAPSE_SLICE_FIRST } from "../../objects/lapses.ts";
+import { LATE_MS } from "../../objects/leases/deadlines.ts";
 import { codeOf, World } from "./fixture.ts";
 
 describe("times to live", () => {

@@ -13,7 +13,8 @@ import type {
   QueryName,
   QueryOutput,
 } from "../../objects/commands.ts";
-import type { Changes, ChangesInput, Heartbeat, HeartbeatResult } from "../../objects/core.ts";
+import type { Changes, ChangesInput } from "../../objects/core.ts";
+import type { Heartbeat, HeartbeatResult } from "../../objects/renewals.ts";
 import type { ClaimKind, Fence } from "../../objects/fences.ts";
 import type { Outcome } from "../../objects/errors.ts";
 import { HoldfastError } from "../../objects/errors.ts";

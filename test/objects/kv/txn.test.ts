@@ -67,7 +67,7 @@ test("history is forgotten on demand, and it is on record who wanted it", () => 
   const world = new World();
   for (const value of ["1", "2", "3"]) world.run("kv.put", { key: utf8("a"), value: utf8(value) });
   world.core.beginCompaction(2, CALLER, world.now);
-  while (!world.core.compactSome(2, world.now));
+  while (!world.core.compactSome(2));
   const read = (revision: number) => () => world.core.query("kv.range", { key: utf8("a"), revision }, world.now);
   expect(codeOf(read(1))).toBe("compacted");
   expect(read(2)().records).toMatchObject([{ value: utf8("2") }]);
