@@ -16,7 +16,7 @@ import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import type { ClaimKind } from "./fences.ts";
 import { assertFence } from "./fences.ts";
-import { LAPSE_SLICE, LAPSE_SLICE_FIRST, Lapses } from "./lapses.ts";
+import { Lapses } from "./lapses.ts";
 import type { Deadlines } from "./leases/deadlines.ts";
 import { leaseSpace } from "./leases/leases.ts";
 import type { Holding } from "./locks/arbiter.ts";
@@ -139,7 +139,7 @@ export class Core {
     const results: Result<unknown>[] = [];
     if (now >= this.#held.untilAt) this.backend.keepUsual();
     this.#batches.run(() => {
-      this.#lapses.expire(now, LAPSE_SLICE_FIRST);
+      this.#lapses.expireFirst(now);
       const isFull = this.backend.sizeBytes() > this.#ports.sizeMax;
       for (const call of calls) {
         results.push(this.#run(call, now, isFull));
@@ -159,7 +159,7 @@ export class Core {
 
   /** Reads; what has lapsed is removed first. */
   query<N extends QueryName>(name: N, input: QueryInput<N>, now: number): QueryOutput<N> {
-    this.settle(now, LAPSE_SLICE_FIRST);
+    this.#settleFirst(now);
     const query = QUERIES[name] as unknown as (context: object, input: QueryInput<N>) => QueryOutput<N>;
     const { store, deadlines, guesses, selfPreservation } = this;
     return query({ store, deadlines, guesses, selfPreservation, now }, input);
@@ -184,37 +184,42 @@ export class Core {
 
   /** Renews instances in memory. */
   heartbeat(beats: readonly Heartbeat[], now: number): HeartbeatResult {
-    this.settle(now, LAPSE_SLICE_FIRST);
+    this.#settleFirst(now);
     return this.#renewals.heartbeat(beats, now);
   }
 
   /** Renews a lease in memory. Codes: `not_found`. */
   renewLease(id: string, now: number): { id: string; ttlMs: number } {
-    this.settle(now, LAPSE_SLICE_FIRST);
+    this.#settleFirst(now);
     return this.#renewals.lease(id, now);
   }
 
   /** Renews many; answers those that have ended. Codes: `invalid_argument`. */
   renewLeases(ids: readonly string[], now: number): { ended: string[] } {
-    this.settle(now, LAPSE_SLICE_FIRST);
+    this.#settleFirst(now);
     return this.#renewals.leases(ids, now);
   }
 
   /** Renews the lease of a claim in memory, for who holds it. Codes: `fenced`. */
   renewClaim(kind: ClaimKind, holding: Holding, now: number): { id: string; ttlMs: number } {
-    this.settle(now, LAPSE_SLICE_FIRST);
+    this.#settleFirst(now);
     return this.#renewals.claim(kind, holding, now);
   }
 
   /** Renews a session in memory, if it has a time to live. Codes: `not_found`. */
   renewSession(id: string, now: number): Stored<Session> {
-    this.settle(now, LAPSE_SLICE_FIRST);
+    this.#settleFirst(now);
     return this.#renewals.session(id, now);
   }
 
   /** Removes what has lapsed, a slice at a time. Call again while it answers true: more is due. */
-  settle(now: number, slice = LAPSE_SLICE): boolean {
-    return this.#lapses.settle(now, slice);
+  settle(now: number): boolean {
+    return this.#lapses.settle(now);
+  }
+
+  /** Whether something is to be removed before a request is looked at. */
+  mustSettle(now: number): boolean {
+    return this.#lapses.mustExpire(now);
   }
 
   /** When `settle` has something to do; null = never. */
@@ -340,6 +345,10 @@ export class Core {
     const available = this.#available;
     if (available.size > 0) this.#available = new Map();
     return available;
+  }
+
+  #settleFirst(now: number): void {
+    if (this.mustSettle(now) || this.#timers.suspects.hasRevived) this.settle(now);
   }
 
   #run(call: Call, now: number, isFull: boolean): Result<unknown> {

@@ -1,6 +1,6 @@
 /**
- * What has lapsed is removed, in slices, before anything else is looked at; when we ourselves were late, or most instances
- * lapse at once, it is kept.
+ * What has lapsed is removed, in slices, before anything else is looked at, unless it is so much that it takes many of them:
+ * then whoever waits for an answer goes first. When we ourselves were late, or most instances lapse at once, it is kept.
  *
  * Refuses to know: what goes with what (endings.ts), and the clock.
  */
@@ -18,8 +18,8 @@ import type { Timers } from "./timers.ts";
 
 /** Lapses handled in one turn, so that others get their turn between. */
 export const LAPSE_SLICE = 200;
-/** And before somebody is answered, who waits for it. */
-export const LAPSE_SLICE_FIRST = 50;
+/** After a slice that left some the next one comes by itself; requests do not wait for it, unless it takes longer. */
+const CATCH_UP_MS = 100;
 /** Records written by them, more or less. */
 const CHANGES_MAX = 5000;
 /** How often a suspect is looked at again, at most. */
@@ -33,6 +33,8 @@ export class Lapses {
   readonly #preservation = new Preservation();
   /** When lapsed ones were last removed. */
   #expiredAt = -Infinity;
+  /** That was not all. */
+  #isBehind = false;
 
   constructor(timers: Timers, renewals: Renewals, batches: Batches, settings: () => PreservationSettings) {
     this.#timers = timers;
@@ -42,27 +44,41 @@ export class Lapses {
   }
 
   /** Removes what has lapsed, a slice at a time. Call again while it answers true: more is due. */
-  settle(now: number, slice: number): boolean {
-    const { deadlines, suspects } = this.#timers;
-    if (suspects.hasRevived) this.#batches.run(() => this.#clearSuspects(now));
-    const nextAt = deadlines.nextAt();
-    if (nextAt === null || nextAt > now) return false;
-    this.#batches.run(() => this.expire(now, slice));
-    const laterAt = deadlines.nextAt();
-    return laterAt !== null && laterAt <= now;
+  settle(now: number): boolean {
+    if (this.#timers.suspects.hasRevived) this.#batches.run(() => this.#clearSuspects(now));
+    if (!this.#isDue(now)) return false;
+    this.#batches.run(() => this.#expire(now));
+    return this.#isDue(now);
   }
 
-  /** In a batch. */
-  expire(now: number, slice: number): void {
+  /** Whether there is something to remove before a request is looked at. */
+  mustExpire(now: number): boolean {
+    const isCatchingUp = this.#isBehind && now - this.#expiredAt < CATCH_UP_MS;
+    return !isCatchingUp && this.#isDue(now);
+  }
+
+  /** The same in a batch, before its commands. */
+  expireFirst(now: number): void {
+    if (this.mustExpire(now)) this.#expire(now);
+  }
+
+  #isDue(now: number): boolean {
+    const nextAt = this.#timers.deadlines.nextAt();
+    return nextAt !== null && nextAt <= now;
+  }
+
+  #expire(now: number): void {
     const { deadlines } = this.#timers;
-    const nextAt = deadlines.nextAt();
-    if (nextAt === null || nextAt > now) return;
     // Not what waits only because so many have lapsed with it: slices of them are removed all the time.
-    const missedFrom = Math.max(nextAt, this.#expiredAt);
+    const missedFrom = Math.max(deadlines.nextAt()!, this.#expiredAt);
     this.#expiredAt = now;
     if (now - missedFrom > LATE_MS && deadlines.extend(now)) this.#renewals.extended(now);
-    const lapsed = this.#spare(deadlines.due(now, slice), now);
-    if (lapsed.length === 0) return;
+    const lapsed = this.#spare(deadlines.due(now, LAPSE_SLICE), now);
+    if (lapsed.length > 0) this.#remove(lapsed, now);
+    this.#isBehind = this.#isDue(now);
+  }
+
+  #remove(lapsed: Deadline[], now: number): void {
     let done = 0;
     this.#batches.commitOwn("leases.expire", now, (txn, context) => {
       readLapsing(txn, lapsed);
@@ -74,7 +90,7 @@ export class Lapses {
       }
     });
     // What no record stands behind any more goes all the same.
-    for (const { key } of lapsed.slice(0, done)) deadlines.remove(key);
+    for (const { key } of lapsed.slice(0, done)) this.#timers.deadlines.remove(key);
   }
 
   /** Takes out the instances that self-preservation keeps; they are marked and looked at again. */

@@ -534,8 +534,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   }
 
   #isDue(): boolean {
-    const deadlineAt = this.#core.nextDeadlineAt();
-    return deadlineAt !== null && deadlineAt <= this.#now();
+    return this.#core.mustSettle(this.#now());
   }
 
   /** Resolves after the next batch, which removes what has lapsed. */
