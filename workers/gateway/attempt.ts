@@ -15,13 +15,11 @@ export type EgressGuard = (target: { protocol: string; host: string; port: numbe
 
 /** What is the same for every attempt of a request. */
 export interface Exchange {
-  method: string;
+  /** All of it but the address. Its signal is the client's: aborted when the client leaves. */
+  request: Request;
   pathAndQuery: string;
-  headers: Record<string, string>;
   upload: Upload | null;
   deadline: Deadline;
-  /** Aborted when the client leaves. */
-  clientSignal: AbortSignal;
   fetch: typeof fetch;
   assertEgress: EgressGuard;
 }
@@ -31,16 +29,10 @@ export type AttemptResult = { ok: true; response: Response } | { ok: false; fail
 export async function attempt(endpoint: Endpoint, exchange: Exchange): Promise<AttemptResult> {
   if (!isAdmitted(endpoint, exchange.assertEgress)) return { ok: false, failure: "denied" };
   // Called without a receiver: the runtime's own fetch refuses one.
-  const { fetch: send, deadline, clientSignal } = exchange;
+  const { fetch: send, request, deadline } = exchange;
   try {
-    const answer = send(endpoint.origin + exchange.pathAndQuery, {
-      method: exchange.method,
-      headers: exchange.headers,
-      body: exchange.upload?.body ?? null,
-      redirect: "manual",
-      signal: clientSignal,
-    });
-    const response = await Promise.race([answer, deadline.expired]);
+    const answer = send(endpoint.origin + exchange.pathAndQuery, request);
+    const response = await deadline.within(answer);
     if (response === null) {
       // What is still under way ends with the request; an answer that comes before that is let go.
       answer.then(discard, () => {});
@@ -51,7 +43,7 @@ export async function attempt(endpoint: Endpoint, exchange: Exchange): Promise<A
     discard(response);
     return { ok: false, failure };
   } catch (error) {
-    return { ok: false, failure: clientSignal.aborted ? "client_gone" : classifyError(error) };
+    return { ok: false, failure: request.signal.aborted ? "client_gone" : classifyError(error) };
   }
 }
 

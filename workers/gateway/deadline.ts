@@ -11,29 +11,42 @@ export const TIMEOUT_MS = 15_000;
 export const UPLOAD_MS = 300_000;
 
 export class Deadline {
-  /** Resolves to null when the time is up; never, once the deadline is over. */
-  readonly expired: Promise<null>;
-  readonly #expire: () => void;
   #timer: ReturnType<typeof setTimeout>;
   #isOver = false;
+  /** Ends the present wait without an answer. */
+  #giveUp: (() => void) | undefined;
 
   constructor(ms: number) {
-    let expire!: () => void;
-    this.expired = new Promise((resolve) => (expire = () => resolve(null)));
-    this.#expire = expire;
-    this.#timer = setTimeout(expire, ms);
+    this.#timer = this.#start(ms);
+  }
+
+  /** The answer, or null when the time is up before it comes. One wait at a time. */
+  within<T>(answer: Promise<T>): Promise<T | null> {
+    if (this.#isOver) return Promise.resolve(null);
+    // Less than a race, and it is every request's: no second promise that lives on.
+    return new Promise((resolve, reject) => {
+      this.#giveUp = () => resolve(null);
+      answer.then(resolve, reject);
+    });
   }
 
   /** Starts the time anew; without effect once it is over. */
   restart(ms: number): void {
     if (this.#isOver) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#expire, ms);
+    this.#timer = this.#start(ms);
   }
 
   /** The response's head is there, or the request given up. */
   end(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
+  }
+
+  #start(ms: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => {
+      this.#isOver = true;
+      this.#giveUp?.();
+    }, ms);
   }
 }

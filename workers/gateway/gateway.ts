@@ -13,7 +13,7 @@ import type { AttemptResult, EgressGuard, Exchange } from "./attempt.ts";
 import { balancerFor, pick, remember } from "./balance.ts";
 import type { Balancer, Endpoint } from "./balance.ts";
 import { Deadline, TIMEOUT_MS, UPLOAD_MS } from "./deadline.ts";
-import { clientResponse, hopCount, instanceRequestHeaders } from "./headers.ts";
+import { clientResponse, hopCount, instanceRequest } from "./headers.ts";
 import { pathRefusal } from "./match.ts";
 import type { RouteTarget } from "./match.ts";
 import type { AttemptFailure, OutcomeListener } from "./observe.ts";
@@ -114,7 +114,7 @@ async function sendUntilAnswered(
 function mayTryNext(failure: AttemptFailure, exchange: Exchange): boolean {
   if (failure === "timeout" || failure === "client_gone") return false;
   if (failure === "denied") return true;
-  return exchange.upload === null && (failure === "not_sent" || IDEMPOTENT.has(exchange.method));
+  return exchange.upload === null && (failure === "not_sent" || IDEMPOTENT.has(exchange.request.method));
 }
 
 function openExchange(
@@ -124,18 +124,17 @@ function openExchange(
   deadline: Deadline,
   timeoutMs: number,
 ): Exchange {
+  const upload =
+    request.body === null ? null : startUpload(request.body, request.headers, () => deadline.restart(timeoutMs));
   return {
-    method: request.method,
-    pathAndQuery: target.path,
-    headers: instanceRequestHeaders(request, target, {
+    request: instanceRequest(request, upload?.body ?? null, target, {
       clientAddress: deps.clientAddress,
       trustForwarded: deps.trustForwarded ?? false,
       stripAuthorization: deps.stripAuthorization ?? false,
     }),
-    upload:
-      request.body === null ? null : startUpload(request.body, request.headers, () => deadline.restart(timeoutMs)),
+    pathAndQuery: target.path,
+    upload,
     deadline,
-    clientSignal: request.signal,
     fetch: deps.fetch,
     assertEgress: deps.assertEgress,
   };

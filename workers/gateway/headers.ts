@@ -63,25 +63,29 @@ function isWebSocketUpgrade(request: Request): boolean {
   return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
-/** The headers for the instance, by lower-case name. The same for every attempt. */
-export function instanceRequestHeaders(
+/**
+ * The client's request as the instance gets it, but for the address; it can be sent from more than once if it has no body.
+ *
+ * A copy made by the runtime, in which only what differs is touched: handing over all headers costs several times as much.
+ */
+export function instanceRequest(
   request: Request,
+  body: ReadableStream | null,
   target: RouteTarget,
   facts: ForwardingFacts,
-): Record<string, string> {
-  const incoming = request.headers;
-  // One pass into a plain object: each single call on a Headers object costs as much as all of it.
-  const headers = new Map<string, string>();
-  for (const [name, value] of incoming) {
-    if (!isDroppedFromRequest(name, facts.trustForwarded)) headers.set(name, value);
+): Request {
+  const copy = body === null ? new Request(request) : new Request(request, { body });
+  const { headers } = copy;
+  for (const name of request.headers.keys()) {
+    if (isDroppedFromRequest(name, facts.trustForwarded)) headers.delete(name);
   }
-  dropNamed(headers, incoming.get("connection"));
+  dropNamed(headers, request.headers.get("connection"));
   if (facts.stripAuthorization) headers.delete("authorization");
   if (isWebSocketUpgrade(request)) headers.set("upgrade", "websocket");
   setForwarded(headers, request, target, facts);
   const via = headers.get("via");
-  headers.set("via", via === undefined ? VIA : `${via}, ${VIA}`);
-  return Object.fromEntries(headers);
+  headers.set("via", via === null ? VIA : `${via}, ${VIA}`);
+  return copy;
 }
 
 /** The instance's response as the client gets it: the same object when there is nothing to change, which costs least. */
@@ -129,7 +133,7 @@ function namesOnlyFraming(connection: string | null): boolean {
     .every((part) => /^\s*(?:close)?\s*$/i.test(part) || FRAMING.has(part.trim().toLowerCase()));
 }
 
-function dropNamed(headers: Pick<Headers, "delete"> | Map<string, string>, connection: string | null): void {
+function dropNamed(headers: Headers, connection: string | null): void {
   if (connection === null) return;
   for (const part of connection.split(",")) {
     const name = part.trim();
@@ -137,26 +141,22 @@ function dropNamed(headers: Pick<Headers, "delete"> | Map<string, string>, conne
   }
 }
 
-function setForwarded(
-  headers: Map<string, string>,
-  request: Request,
-  target: RouteTarget,
-  facts: ForwardingFacts,
-): void {
+/** `headers` has no forwarded headers left but those that are continued. */
+function setForwarded(headers: Headers, request: Request, target: RouteTarget, facts: ForwardingFacts): void {
   const { clientAddress, trustForwarded } = facts;
   const host = request.headers.get("host");
   const proto = request.url.startsWith("https:") ? "https" : "http";
-  const earlier = (name: string): string | undefined => (trustForwarded ? headers.get(name) : undefined);
+  const earlier = (name: string): string | null => (trustForwarded ? headers.get(name) : null);
 
   if (clientAddress !== "") {
     const chain = earlier("x-forwarded-for");
-    headers.set("x-forwarded-for", chain === undefined ? clientAddress : `${chain}, ${clientAddress}`);
+    headers.set("x-forwarded-for", chain === null ? clientAddress : `${chain}, ${clientAddress}`);
   }
   const element = forwardedElement(clientAddress, host, proto);
   const chain = earlier("forwarded");
-  headers.set("forwarded", chain === undefined ? element : `${chain}, ${element}`);
-  if (earlier("x-forwarded-proto") === undefined) headers.set("x-forwarded-proto", proto);
-  if (host !== null && earlier("x-forwarded-host") === undefined) headers.set("x-forwarded-host", host);
+  headers.set("forwarded", chain === null ? element : `${chain}, ${element}`);
+  if (earlier("x-forwarded-proto") === null) headers.set("x-forwarded-proto", proto);
+  if (host !== null && earlier("x-forwarded-host") === null) headers.set("x-forwarded-host", host);
   if (target.prefix !== "") headers.set("x-forwarded-prefix", `${earlier("x-forwarded-prefix") ?? ""}${target.prefix}`);
 }
 
