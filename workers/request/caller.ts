@@ -36,13 +36,17 @@ export function tokenOf(headers: Asking["headers"]): string | null {
 
 /** In a time that does not tell how much of it was right. */
 export function sameSecret(given: string, expected: string): boolean {
-  if (known?.text !== expected) known = { text: expected, bytes: encoder.encode(expected) };
-  const bytes = encoder.encode(given);
-  return bytes.length === known.bytes.length && timingSafeEqual(bytes, known.bytes);
+  if (known?.text !== expected) {
+    const bytes = encoder.encode(expected);
+    known = { text: expected, bytes, given: new Uint8Array(bytes.length) };
+  }
+  const { read, written } = encoder.encodeInto(given, known.given);
+  const isWhole = read === given.length && written === known.bytes.length;
+  return isWhole && timingSafeEqual(known.given, known.bytes);
 }
 
-/** What was expected last: it is asked for with every request. */
-let known: { text: string; bytes: Uint8Array } | undefined;
+/** What was expected last: it is asked for with every request. `given` has room for as much: memory for each costs most. */
+let known: { text: string; bytes: Uint8Array; given: Uint8Array } | undefined;
 
 const encoder = new TextEncoder();
 
