@@ -37,23 +37,27 @@ export interface Compared {
   ratio: number;
 }
 
+type Measured = () => Promise<{ perSecond: number }>;
+
 /** Requests a second of one against the other, A B A B …; the ratio is the median of the rounds' ratios. */
-export async function compare(
-  rounds: number,
-  subject: () => Promise<{ perSecond: number }>,
-  yardstick: () => Promise<{ perSecond: number }>,
-): Promise<Compared> {
-  const values: number[] = [];
+export async function compare(rounds: number, subject: Measured, yardstick: Measured): Promise<Compared> {
+  const [compared] = await compareAll(rounds, [subject], yardstick);
+  return compared!;
+}
+
+/** Of several, each against the same: A B C A B C … */
+export async function compareAll(rounds: number, subjects: Measured[], yardstick: Measured): Promise<Compared[]> {
   const yardsticks: number[] = [];
+  const values = subjects.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
     yardsticks.push((await yardstick()).perSecond);
-    values.push((await subject()).perSecond);
+    for (const [at, subject] of subjects.entries()) values[at]!.push((await subject()).perSecond);
   }
-  return {
-    value: median(values),
+  return values.map((of) => ({
+    value: median(of),
     yardstick: median(yardsticks),
-    ratio: median(values.map((value, at) => value / yardsticks[at]!)),
-  };
+    ratio: median(of.map((value, round) => value / yardsticks[round]!)),
+  }));
 }
 
 export function ratioRow(name: string, { value, yardstick, ratio }: Compared, what: string, goal: number | null): Row {

@@ -74,7 +74,7 @@ export function instanceRequest(
   target: RouteTarget,
   facts: ForwardingFacts,
 ): Request {
-  const copy = body === null ? new Request(request) : new Request(request, { body });
+  const copy = new Request(request, body === null ? undefined : { method: request.method, body });
   const { headers } = copy;
   for (const name of request.headers.keys()) {
     if (isDroppedFromRequest(name, facts.trustForwarded)) headers.delete(name);
