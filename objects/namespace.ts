@@ -167,6 +167,10 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     this.#afterTurn();
   }
 
+  protected get revision(): number {
+    return this.#core.revision;
+  }
+
   get #sizeBytesMax(): number {
     return Number(this.env.HOLDFAST_STORE_BYTES_MAX ?? STORE_BYTES_MAX);
   }
@@ -373,7 +377,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   async status(): Promise<Outcome<NamespaceStatus>> {
     const { store, backend, deadlines, feed } = this.#core;
     return this.#answer(() => ({
-      ...this.#name(),
+      ...this.name,
       revision: store.revision,
       compacted: store.compacted,
       hash: Buffer.from(store.hash).toString("hex"),
@@ -686,7 +690,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
       if (claims.length + releases.length === 0) continue;
       try {
         const directory = this.env.DIRECTORY.getByName(DIRECTORY_NAME);
-        const claimed = await directory.settleVirtualIps({ ...this.#name(), claims, releases });
+        const claimed = await directory.settleVirtualIps({ ...this.name, claims, releases });
         await this.#ensureRevisions(SPARE_REVISIONS);
         if (core !== this.#core) return;
         const input = { claimed, released: releases };
@@ -703,7 +707,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
   }
 
   #reserve(ceiling: number, revision: number): Promise<Reservation> {
-    return this.env.DIRECTORY.getByName(DIRECTORY_NAME).reserve({ ...this.#name(), ceiling, revision });
+    return this.env.DIRECTORY.getByName(DIRECTORY_NAME).reserve({ ...this.name, ceiling, revision });
   }
 
   /** What every turn may have changed: the next deadline, the next checkpoint, the prober's list, who waits. */
@@ -748,7 +752,7 @@ export class Namespace extends DurableObject<NamespaceEnv> {
     return this.#lastNow;
   }
 
-  #name(): { namespace: string; datacenter: string } {
+  protected get name(): { namespace: string; datacenter: string } {
     const [namespace = "", datacenter = ""] = (this.ctx.id.name ?? "").split("@");
     return { namespace, datacenter };
   }

@@ -44,8 +44,8 @@ import type { Router } from "./tunnel/calls.ts";
 import { openTunnel } from "./tunnel/tunnel.ts";
 
 export { Directory } from "../objects/directory.ts";
-export { Namespace } from "../objects/namespace.ts";
 export { Prober } from "../objects/prober.ts";
+export { Namespace } from "./hosted/namespace.ts";
 
 /** `/api/v1/namespaces/<ns>/resolve/<name>[?…]`, raw. */
 const RESOLVE = /^\/api\/v1\/namespaces\/([^/?]+)\/resolve\/([^/?]+)(\?.*)?$/;

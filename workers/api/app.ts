@@ -101,7 +101,7 @@ async function run(request: Request, route: Route, raw: Record<string, string>, 
   const readBody = (schema: NonNullable<Route["body"]>) => readValid(request, schema);
   const reauthorize = () => authorizerOf(token, env.platform, namespace!, datacenter);
   return responseOf(
-    await perform(route, { request, env, client, params, search, readBody, caller, authorizer, reauthorize }),
+    await perform(route, { request, env, client, params, search, readBody, caller, authorizer, token, reauthorize }),
   );
 }
 

@@ -38,7 +38,11 @@ export function eventStream(follow: (write: WriteEvents) => Promise<void>, revis
   follow(write)
     .then(() => writer.close())
     .then(end, end);
-  return new Response(readable, {
+  return eventResponse(readable, revision);
+}
+
+export function eventResponse(events: ReadableStream<Uint8Array>, revision: number): Response {
+  return new Response(events, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-store",

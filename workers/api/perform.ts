@@ -23,12 +23,13 @@ export interface ApiCall {
   readBody: (schema: NonNullable<Route["body"]>) => unknown;
   caller: Caller;
   authorizer: Authorizer;
+  token: string | null;
   reauthorize: () => Promise<Authorizer>;
 }
 
 /** Throws HoldfastError. */
 export async function perform(route: Route, call: ApiCall): Promise<ApiResult> {
-  const { request, env, client, params, search, caller, authorizer, reauthorize } = call;
+  const { request, env, client, params, search, caller, authorizer, token, reauthorize } = call;
   enforceEarly(authorizer, route.permission, params);
   const fence = fenceOf(request.headers);
   // Whether it holds is told by what becomes of the command.
@@ -42,6 +43,7 @@ export async function perform(route: Route, call: ApiCall): Promise<ApiResult> {
     body: route.body && (await call.readBody(route.body)),
     options: { caller, requestId: requestIdOf(request.headers), fence, failpoint: env.failpoint },
     authorizer,
+    token,
     reauthorize,
   } as Parameters<Route["handle"]>[0];
   await enforceParts(authorizer, route.permission, asked);

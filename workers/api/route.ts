@@ -29,6 +29,8 @@ export interface ApiRequest<Q, B> {
   options: CommandOptions;
   /** What the caller may do; what the route demands has been checked. */
   authorizer: Authorizer;
+  /** The secret that the caller has shown. */
+  token: string | null;
   /** The same as of now, for who has waited. Codes: `unauthenticated`, `unavailable`. */
   reauthorize: () => Promise<Authorizer>;
 }

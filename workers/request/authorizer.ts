@@ -160,7 +160,17 @@ export async function storedAuthorizerOf(
   namespace: string,
   datacenter = datacenterOf(env),
 ): Promise<Authorizer> {
-  const found = await read(token === null ? null : hashOf(token), env, namespace);
+  return authorizerOfHash(token === null ? null : hashOf(token), env, namespace, datacenter);
+}
+
+/** The same by the hash of the token, which is no secret. */
+export async function authorizerOfHash(
+  secretHash: string | null,
+  env: Bindings,
+  namespace: string,
+  datacenter: string,
+): Promise<Authorizer> {
+  const found = await read(secretHash, env, namespace);
   if (!found || !isValid(found, datacenter, Date.now())) {
     throw new HoldfastError("unauthenticated", "the token is not known");
   }

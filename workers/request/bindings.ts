@@ -1,8 +1,8 @@
 /** What the Worker is given: its objects, and its settings as text. */
 import type { Directory } from "../../objects/directory.ts";
 import type { EgressEnv } from "../../objects/egress.ts";
-import type { Namespace } from "../../objects/namespace.ts";
 import type { Prober } from "../../objects/prober.ts";
+import type { Namespace } from "../hosted/namespace.ts";
 
 export interface Bindings extends EgressEnv {
   NAMESPACE: DurableObjectNamespace<Namespace>;

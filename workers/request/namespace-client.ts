@@ -24,7 +24,6 @@ import type {
   ExecuteInput,
   Failpoint,
   IndexedValue,
-  Namespace,
   NamespaceStatus,
   ReadOptions,
   ReceiveOptions,
@@ -43,6 +42,7 @@ import type { Carrier } from "./batching.ts";
 import { gateOf } from "./admission.ts";
 import type { Gate } from "./admission.ts";
 import type { Bindings } from "./bindings.ts";
+import type { Namespace, WatchInput } from "../hosted/namespace.ts";
 import { datacenterOf, datacentersOf, objectName } from "./datacenter.ts";
 
 /** A value, and the namespace's revision as of it. */
@@ -138,6 +138,11 @@ export class NamespaceClient {
   /** Waits up to `waitMs` (at most 60,000) for the first event; not counted by admission, since waiting costs nothing. */
   changes(input: ChangesInput, waitMs = 0): Promise<Answer<Changes>> {
     return this.#call(() => this.#stub().changes(input, waitMs) as Promise<Outcome<Changes>>, true);
+  }
+
+  /** Changes as server-sent events, written by the object; not counted by admission either. */
+  watch(input: WatchInput): Promise<Answer<ReadableStream<Uint8Array>>> {
+    return this.#call(() => this.#stub().watch(input) as Promise<Outcome<ReadableStream<Uint8Array>>>, true);
   }
 
   /** As `changes`, until it is called off: then it answers at once what there is by then. */

@@ -188,7 +188,7 @@ class Stream {
   }
 
   async #perform(operation: Route, frame: CallFrame, signal: AbortSignal): Promise<ApiResult> {
-    const { env, options, reauthorize } = this.#asked;
+    const { env, options, token, reauthorize } = this.#asked;
     return perform(operation, {
       request: this.#requestOf(operation, frame, signal),
       env,
@@ -198,6 +198,7 @@ class Stream {
       readBody: (schema) => validated(schema, frame.body ?? {}),
       caller: options.caller,
       authorizer: await reauthorize(),
+      token,
       reauthorize,
     });
   }
