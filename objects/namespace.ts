@@ -31,6 +31,7 @@ import { assertReceive } from "./queues/receive.ts";
 import { Receivers } from "./queues/receivers.ts";
 import { pulledChecks } from "./registry/views.ts";
 import { NOBODY } from "./policy/guesses.ts";
+import { RESOLVED_FROM } from "./policy/principal.ts";
 import type { Stored } from "./policy/records.ts";
 import type { Session } from "./sessions/sessions.ts";
 import type { SnapshotCursor, SnapshotPage, SpacedRecord } from "./store/backend.ts";
@@ -169,6 +170,11 @@ export class Namespace extends DurableObject<NamespaceEnv> {
 
   protected get revision(): number {
     return this.#core.revision;
+  }
+
+  /** The revision of the last change of what callers are resolved from. */
+  protected get rightsRevision(): number {
+    return this.#core.store.lastChange(RESOLVED_FROM);
   }
 
   get #sizeBytesMax(): number {

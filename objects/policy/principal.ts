@@ -1,12 +1,13 @@
 /** A caller's secret turned into what the edge decides by: who it is, and all statements that hold for it. */
 import { HoldfastError } from "../errors.ts";
-import { settingsOf } from "../settings/settings.ts";
+import { settingsOf, settingsSpace } from "../settings/settings.ts";
+import type { WatchRange } from "../store/store.ts";
 import type { Reader } from "../store/txn.ts";
-import { findPolicy } from "./policies.ts";
+import { findPolicy, policies } from "./policies.ts";
 import { roles } from "./roles.ts";
 import type { DefaultPolicy, Statement } from "./statements.ts";
 import type { Token } from "./tokens.ts";
-import { ANONYMOUS_ACCESSOR, findBySecret, findToken } from "./tokens.ts";
+import { ANONYMOUS_ACCESSOR, findBySecret, findToken, tokenSpace } from "./tokens.ts";
 import type { User } from "./users.ts";
 import { users } from "./users.ts";
 
@@ -29,6 +30,15 @@ export interface Resolution {
   /** Reading keys as a range takes the right to list them. Absent = no. */
   keyList?: boolean;
 }
+
+/** All that a resolution depends on, besides the time. */
+export const RESOLVED_FROM: readonly WatchRange[] = [
+  tokenSpace,
+  users.space,
+  roles.space,
+  policies.space,
+  settingsSpace,
+].map(({ name }) => ({ space: name, from: new Uint8Array(), to: null }));
 
 /** Of one principal; more would not go over RPC, and none of a part would be safe. */
 const STATEMENTS_MAX = 50_000;

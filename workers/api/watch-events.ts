@@ -32,7 +32,11 @@ interface Batch extends Changes {
 const BATCH = { limit: 200, bytesMax: 64 * 1024 };
 
 /** What there is after a revision, for who may see it. Codes: `compacted`, `future_revision`, and those of the caller. */
-export async function look({ range, previous, changes, reauthorize }: Watch, since: number, waitMs = 0): Promise<Batch> {
+export async function look(
+  { range, previous, changes, reauthorize }: Watch,
+  since: number,
+  waitMs = 0,
+): Promise<Batch> {
   const batch = await changes({ since, ranges: [range], previous, ...BATCH }, waitMs);
   return seenBy(await reauthorize(), range, batch);
 }

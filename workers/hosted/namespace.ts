@@ -10,9 +10,10 @@ import { HoldfastError } from "../../objects/errors.ts";
 import { Namespace as Owner } from "../../objects/namespace.ts";
 import type { WatchRange } from "../../objects/store/store.ts";
 import { follow, look, Told } from "../api/watch-events.ts";
-import type { Authorizer } from "../request/authorizer.ts";
-import { authorizerOfHash, ROOT } from "../request/authorizer.ts";
+import type { Authorizer, Resolve } from "../request/authorizer.ts";
+import { authorizerOfHash, forgetAuthorizers, ROOT } from "../request/authorizer.ts";
 import type { Bindings } from "../request/bindings.ts";
+import { primaryOf } from "../request/datacenter.ts";
 import { Readers } from "./readers.ts";
 
 export interface WatchInput {
@@ -30,6 +31,7 @@ export class Namespace extends Owner {
   readonly #bindings: Bindings;
   readonly #readers = new Readers();
   readonly #told = new Told();
+  #rightsRevision = 0;
 
   constructor(context: DurableObjectState, bindings: Bindings) {
     super(context, bindings);
@@ -56,14 +58,24 @@ export class Namespace extends Owner {
   }
 
   async #changes(input: ChangesInput, waitMs: number): Promise<Changes> {
-    const outcome = await this.changes(input, waitMs);
-    if (!outcome.ok) throw HoldfastError.fromValue(outcome.error);
-    return outcome.value;
+    return valueOf(await this.changes(input, waitMs));
   }
 
   async #authorizerOf(reader: Reader): Promise<Authorizer> {
     if (reader === "unbounded") return ROOT;
     const { namespace, datacenter } = this.name;
-    return authorizerOfHash(reader.secretHash, this.#bindings, namespace, datacenter);
+    // The owner knows of a change at once.
+    const { rightsRevision } = this;
+    if (rightsRevision !== this.#rightsRevision) forgetAuthorizers(namespace);
+    this.#rightsRevision = rightsRevision;
+    const resolve = datacenter === primaryOf(this.#bindings) ? this.#resolve : undefined;
+    return authorizerOfHash(reader.secretHash, this.#bindings, namespace, datacenter, resolve);
   }
+
+  readonly #resolve: Resolve = async (secretHash) => valueOf(await this.query("policy.resolve", { secretHash }));
+}
+
+function valueOf<T>(outcome: Outcome<T>): T {
+  if (!outcome.ok) throw HoldfastError.fromValue(outcome.error);
+  return outcome.value;
 }

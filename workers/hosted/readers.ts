@@ -54,7 +54,8 @@ export class Readers {
     const count = this.#counts.get(bytes) ?? 0;
     this.#counts.set(bytes, count + 1);
     if (count === 0) this.#size += bytes.length;
-    while (this.#size > UNREAD_BYTES_MAX && this.#unread.size > 1) this.#cutOffFirst("there is no room for what was not read");
+    while (this.#size > UNREAD_BYTES_MAX && this.#unread.size > 1)
+      this.#cutOffFirst("there is no room for what was not read");
     // One for all: setting a timer for each write costs more than the write.
     this.#watchdog ??= setInterval(() => this.#look(), LOOK_MS);
   }

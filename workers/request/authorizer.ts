@@ -163,14 +163,18 @@ export async function storedAuthorizerOf(
   return authorizerOfHash(token === null ? null : hashOf(token), env, namespace, datacenter);
 }
 
-/** The same by the hash of the token, which is no secret. */
+/** Asks the owner of policies. */
+export type Resolve = (secretHash: string | null) => Promise<Resolution>;
+
+/** The same by the token's hash; `resolve` is for who has another way to the owner than a call. */
 export async function authorizerOfHash(
   secretHash: string | null,
   env: Bindings,
   namespace: string,
   datacenter: string,
+  resolve?: Resolve,
 ): Promise<Authorizer> {
-  const found = await read(secretHash, env, namespace);
+  const found = await read(secretHash, env, namespace, resolve);
   if (!found || !isValid(found, datacenter, Date.now())) {
     throw new HoldfastError("unauthenticated", "the token is not known");
   }
@@ -259,8 +263,18 @@ export async function namespaceExists(env: Bindings, namespace: string): Promise
 
 const keyOf = (namespace: string, secretHash: string | null): string => `${namespace}\0${secretHash ?? ""}`;
 
+const calling =
+  (env: Bindings, namespace: string): Resolve =>
+  async (secretHash) =>
+    (await new NamespaceClient(env, namespace, primaryOf(env)).query("policy.resolve", { secretHash })).value;
+
 /** Null: nobody has this secret. */
-async function read(secretHash: string | null, env: Bindings, namespace: string): Promise<Kept | null> {
+async function read(
+  secretHash: string | null,
+  env: Bindings,
+  namespace: string,
+  resolve: Resolve = calling(env, namespace),
+): Promise<Kept | null> {
   const key = keyOf(namespace, secretHash);
   const nowAt = Date.now();
   const before = kept.get(key);
@@ -269,8 +283,7 @@ async function read(secretHash: string | null, env: Bindings, namespace: string)
   const changesBefore = changes;
   if (!(await namespaceExists(env, namespace))) return null;
   try {
-    const { value } = await new NamespaceClient(env, namespace, primaryOf(env)).query("policy.resolve", { secretHash });
-    const entry = entryOf(value, nowAt);
+    const entry = entryOf(await resolve(secretHash), nowAt);
     if (changes === changesBefore) keep(key, entry, nowAt);
     return entry;
   } catch (error) {
