@@ -3,6 +3,7 @@ import type { Row } from "../measure.ts";
 import { load, median } from "../measure.ts";
 import type { BenchOptions } from "../scenarios.ts";
 import { Holdfast } from "../servers.ts";
+import { Watchers } from "../watchers.ts";
 
 export async function heartbeats({ seconds }: BenchOptions): Promise<Row[]> {
   await using holdfast = await Holdfast.start();
@@ -36,25 +37,15 @@ export async function watchFanout(): Promise<Row[]> {
   await using holdfast = await Holdfast.start();
   const watchers = 1000;
   const changes = 20;
-  const end = new AbortController();
   const delays: number[] = [];
   let wroteAt = 0;
   let arrived = 0;
   let all = Promise.withResolvers<void>();
-  const decoder = new TextDecoder();
-  const opened = Array.from({ length: watchers }, async () => {
-    const response = await holdfast.ask("GET", holdfast.path("fan", "/watch?prefix=x/"), undefined, end.signal);
-    void (async () => {
-      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-        const times = decoder.decode(chunk).split("event: put").length - 1;
-        for (let i = 0; i < times; i++) {
-          delays.push(performance.now() - wroteAt);
-          if (++arrived === watchers) all.resolve();
-        }
-      }
-    })().catch(() => {});
-  });
-  await Promise.all(opened);
+  const onChange = (): void => {
+    delays.push(performance.now() - wroteAt);
+    if (++arrived === watchers) all.resolve();
+  };
+  using _watchers = await Watchers.open(holdfast, holdfast.path("fan", "/watch?prefix=x/"), watchers, onChange);
   for (let change = 0; change < changes; change++) {
     arrived = 0;
     all = Promise.withResolvers();
@@ -62,7 +53,6 @@ export async function watchFanout(): Promise<Row[]> {
     await (await holdfast.ask("PUT", holdfast.path("fan", "/kv/x/a"), String(change))).arrayBuffer();
     await all.promise;
   }
-  end.abort();
   delays.sort((a, b) => a - b);
   const p99 = Math.round(delays[Math.floor(delays.length * 0.99)]!);
   const isWhole = delays.length === watchers * changes;
