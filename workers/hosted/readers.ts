@@ -5,8 +5,11 @@
  *
  * Refuses to know: what is told.
  */
+import { HoldfastError } from "../../objects/errors.ts";
 import type { WriteEvents } from "../api/event-stream.ts";
 
+/** As many as may wait at an object. */
+const OPEN_MAX = 20_000;
 const UNREAD_MAX_MS = 60_000;
 const LOOK_MS = 15_000;
 /** Of what an object's memory is: 128 MB. */
@@ -24,10 +27,17 @@ export class Readers {
   /** The same bytes for many are there once: how many have them unread. */
   readonly #counts = new Map<Uint8Array, number>();
   #size = 0;
+  #open = 0;
   #watchdog: ReturnType<typeof setInterval> | undefined;
 
-  /** The stream ends when `follow` does; `follow` is told by a rejection that the reader is gone. */
+  /**
+   * The stream ends when `follow` does, which is told by a rejection that the reader is gone. Codes: `unavailable` (too
+   * many are open).
+   */
   open(follow: (write: WriteEvents) => Promise<void>): ReadableStream<Uint8Array> {
+    if (this.#open >= OPEN_MAX) {
+      throw new HoldfastError("unavailable", "too many streams are open", { reason: "overload" }, 1000);
+    }
     // The stream is the runtime's own: its bytes go out without JavaScript in between.
     const { readable, writable } = new IdentityTransformStream();
     const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
@@ -42,9 +52,11 @@ export class Readers {
         this.#remove(unread);
       }
     };
-    follow(write)
+    this.#open++;
+    void follow(write)
       .then(() => writer.close())
-      .catch(ignore);
+      .catch(ignore)
+      .finally(() => this.#open--);
     return readable;
   }
 

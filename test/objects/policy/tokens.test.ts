@@ -1,6 +1,7 @@
 /** Policies, roles, tokens and auth methods as records: what is unique, what is linked, what a secret opens. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { MANAGEMENT_ID, READ_ONLY_ID } from "../../../objects/policy/policies.ts";
+import { RESOLVED_FROM } from "../../../objects/policy/principal.ts";
 import type { Statement } from "../../../objects/policy/statements.ts";
 import { decide } from "../../../objects/policy/statements.ts";
 import { ANONYMOUS_ACCESSOR } from "../../../objects/policy/tokens.ts";
@@ -248,4 +249,29 @@ describe("auth methods", () => {
     expect(run("bindingRule.delete", { id: rule.id })).toEqual({ existed: true });
     expect(codeOf(() => ask("bindingRule.get", { id: rule.id }))).toBe("not_found");
   });
+});
+
+test("whatever a token is resolved from is known to have changed when it has", () => {
+  const lastChange = () => world.core.store.lastChange(RESOLVED_FROM);
+  const ids = { policy: "", role: "" };
+  const changes: Record<string, () => unknown> = {
+    policy: () => (ids.policy = policy("a").id),
+    user: () => run("user.create", { name: "u", password: null }),
+    role: () => (ids.role = run("role.put", { name: "r", policies: [{ id: ids.policy }] }).id),
+    token: () => run("token.create", { secret: secret("1"), roles: [{ id: ids.role }] }),
+    "policy taken away": () => run("policy.delete", { id: ids.policy }),
+    "role taken away": () => run("role.delete", { id: ids.role }),
+    settings: () => run("settings.update", { policy: { default: "allow" } }),
+  };
+  const unrelated = () => run("kv.put", { key: new Uint8Array([1]), value: new Uint8Array() });
+  unrelated();
+  for (const [what, change] of Object.entries(changes)) {
+    const before = lastChange();
+    change();
+    expect([what, lastChange()]).toEqual([what, world.core.revision]);
+    expect(lastChange()).toBeGreaterThan(before);
+  }
+  const before = lastChange();
+  unrelated();
+  expect(lastChange()).toBe(before);
 });

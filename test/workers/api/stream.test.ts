@@ -266,6 +266,15 @@ describe("subscriptions", () => {
     await stream.call("deleteKey", { key });
     expect(await stream.next()).toMatchObject({ event: "delete", data: { key } });
   });
+
+  test("that break off are told so", async () => {
+    using stream = await StreamClient.open(edge);
+    const key = fresh();
+    const watching = stream.begin("watch", {}, undefined, { query: { key } });
+    expect(await stream.next()).toMatchObject({ event: "progress" });
+    await edge.put(`/kv/${key}`, "x", { headers: { "x-holdfast-test-abort": "before_commit" } });
+    expect(await watching.reply).toMatchObject({ status: 503, error: { code: "unavailable" } });
+  });
 });
 
 describe("bounds", () => {

@@ -86,6 +86,31 @@ test("W1 to W3: under concurrent writers a watch tells every change once, in ord
   expect(seen.map(({ data }) => data.modRevision)).toEqual(written);
 });
 
+test("W5: when the owner breaks off, the stream ends, and the next one goes on after the last id", async () => {
+  const watch = await open("prefix=broken/");
+  await edge.put("/kv/broken/a", "1");
+  const [first] = await take(watch.source, 1);
+  await edge.put("/kv/broken/never", "2", { headers: { "x-holdfast-test-abort": "before_commit" } });
+  expect((await watch.source.next()).done).toBe(true);
+  await edge.put("/kv/broken/b", "3");
+  const next = await open("prefix=broken/", { "last-event-id": first!.id! });
+  expect((await take(next.source, 1))[0]!.data.key).toBe("broken/b");
+  next.end();
+});
+
+test("readers of the same range are told the same, each from where it began", async () => {
+  const { json } = await edge.put("/kv/same/a", "1");
+  const early = await open(`prefix=same/&since=${json.modRevision - 1}`);
+  const late = await open(`prefix=same/&since=${json.modRevision}`);
+  const withPrevious = await open(`prefix=same/&since=${json.modRevision}&previous=true`);
+  await edge.put("/kv/same/a", "2");
+  const [, second] = await take(early.source, 2);
+  expect(await take(late.source, 1)).toEqual([second]);
+  const [told] = await take(withPrevious.source, 1);
+  expect(told!.data).toMatchObject({ ...second!.data, previous: { value: btoa("1") } });
+  for (const watch of [early, late, withPrevious]) watch.end();
+});
+
 test("W6: without changes a mark tells how far was looked", async () => {
   const { json } = await edge.put("/kv/somewhere", "");
   const watch = await open(`prefix=nothing/&since=${json.modRevision - 1}`);

@@ -219,7 +219,7 @@ class Stream {
     });
   }
 
-  /** Events at the pace of the reader; they end with the reason, or when the client has enough. */
+  /** Events at the pace of the reader; they end with the reason, or when the client has enough. Codes: `unavailable`. */
   async #tell(id: CallId, { body }: Response, signal: AbortSignal): Promise<void> {
     const events = eventsOf(body as ReadableStream<Uint8Array>);
     const cancelled = new Promise<null>((resolve) =>
@@ -227,8 +227,9 @@ class Stream {
     );
     try {
       for (;;) {
-        const next = await Promise.race([events.next(), cancelled]);
-        if (next === null || next.done === true) return this.#send(replyText(id, 200, undefined, null));
+        const next = await Promise.race([events.next(), cancelled]).catch(() => BROKEN_OFF);
+        if (next === null) return this.#send(replyText(id, 200, undefined, null));
+        if (next.done === true) throw brokenOff();
         const { event, data, id: revision } = next.value;
         if (event === "error") {
           const error = JSON.parse(data) as { status: number };
@@ -283,6 +284,13 @@ class Stream {
     // It may be closed already. The protocol has room for 123 bytes.
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code, reason.slice(0, 120));
   }
+}
+
+/** Whoever tells them has ended. */
+const BROKEN_OFF = { done: true } as const;
+
+function brokenOff(): HoldfastError {
+  return new HoldfastError("unavailable", "the events broke off; go on after the last revision", undefined, 1000);
 }
 
 function tooManyCalls(): HoldfastError {
