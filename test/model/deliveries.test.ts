@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { checkDeliveries } from "./deliveries.ts";
 import type { Call } from "./history.ts";
-import type { QueueInput, QueueOutput } from "./models/queue.ts";
+import type { QueueInput, QueueOptions, QueueOutput } from "./models/queue.ts";
 
 type Row = [calledAt: number, returnedAt: number, input: QueueInput, output?: QueueOutput];
 
@@ -14,14 +14,19 @@ const nothing: QueueOutput = { delivery: null };
 const sent: QueueOutput = { sent: true };
 const done: QueueOutput = { done: true };
 
-const report = (rows: readonly Row[], isBlocking = false) =>
+const stats = (sent: number, ready: number): QueueOutput => ({
+  stats: { sent, ready, acked: 0, dead: 0, expired: 0, purged: 0, delayed: 0, blocked: 0, inFlight: 0 },
+});
+
+const report = (rows: readonly Row[], options: Partial<QueueOptions> = {}, dead: readonly string[] = []) =>
   checkDeliveries(
     rows.map(([calledAt, returnedAt, input, output], id): Call<QueueInput, QueueOutput> =>
       output
         ? { client: 0, id, input, calledAt, returnedAt, outcome: "ok", output }
         : { client: 0, id, input, calledAt, returnedAt: Infinity, outcome: "unknown", output: null },
     ),
-    { isBlocking },
+    { isBlocking: false, ...options },
+    dead,
   );
 
 test.each<[string, Row[], object]>([
@@ -198,4 +203,37 @@ test.each<[string, string, Row[]]>([
   ],
 ])("%s: %s", (rule, _, rows) => {
   expect(report(rows).violations.map((violation) => violation.rule)).toContain(rule);
+});
+
+const twiceGiven: Row[] = [
+  [0, 1, send("a"), sent],
+  [2, 3, receive, got("a", "r")],
+  [4, 5, settle("nack", "r"), done],
+  [6, 7, receive, got("a", "s")],
+  [8, 9, settle("nack", "s"), done],
+];
+
+test("passes: dead after its last delivery, and no sooner", () => {
+  expect(report(twiceGiven, { deliveriesMax: 2 }, ["a"])).toMatchObject({ violations: [], dead: 1 });
+});
+
+test.each<[string, string, Row[], string[]]>([
+  [
+    "Q5",
+    "before its delay is over",
+    [
+      [0, 1, { ...send("a"), delayMs: 10 } as QueueInput, sent],
+      [2, 3, receive, got("a", "r")],
+      [4, 5, settle("ack", "r"), done],
+    ],
+    [],
+  ],
+  ["Q7", "sent again and new", [[0, 1, { kind: "resend", topic: "t", message: "a" }, { done: false }]], []],
+  ["Q8", "dead too early", twiceGiven.slice(0, 3), ["a"]],
+  ["Q8", "dead twice", twiceGiven, ["a", "a"]],
+  ["Q8", "delivered too often", [...twiceGiven, [10, 11, receive, got("a", "t")]], ["a"]],
+  ["Q8", "acknowledged and dead", [...twiceGiven.slice(0, 4), [8, 9, settle("ack", "s"), done]], ["a"]],
+  ["Q9", "counts that do not add up", [[0, 1, { kind: "stats", topic: "t" }, stats(2, 1)]], []],
+])("%s: %s", (rule, _, rows, dead) => {
+  expect(report(rows, { deliveriesMax: 2 }, dead).violations.map((violation) => violation.rule)).toContain(rule);
 });

@@ -1,7 +1,8 @@
 /**
- * The whole of a queue's history as sets: nothing acknowledged is lost, nothing comes that was not sent, nothing comes again
- * after its acknowledgement or while it is hidden, and groups keep their order. Rules Q1 to Q4, Q6. For histories too long to
- * search; the queue must have been drained at the end.
+ * The whole of a queue's history as sets: nothing acknowledged is lost, nothing comes that was not sent, nothing comes before
+ * its delay is over, nor again after its acknowledgement or while it is hidden; groups keep their order, what was sent twice
+ * under one id is one message, and what was delivered in vain is with the dead letters. Rules Q1 to Q9. For histories too long
+ * to search; the queue must have been drained at the end.
  *
  * Source of the shape: the total-queue checker of Jepsen, in our own words.
  */
@@ -17,6 +18,8 @@ export interface DeliveryReport {
   repeated: number;
   /** Sends of unknown outcome that were delivered. */
   recovered: number;
+  /** Found with the dead letters. */
+  dead: number;
 }
 
 interface Delivery {
@@ -29,8 +32,12 @@ interface Delivery {
 
 type QueueCall = Call<QueueInput, QueueOutput>;
 
-/** `isBlocking`: a group delivers nothing while its first message is hidden. */
-export function checkDeliveries(calls: readonly QueueCall[], { isBlocking }: QueueOptions): DeliveryReport {
+/** `isBlocking`: a group delivers nothing while its first message is hidden. `dead`: what was found with the dead letters. */
+export function checkDeliveries(
+  calls: readonly QueueCall[],
+  { isBlocking, deliveriesMax = Infinity }: QueueOptions,
+  dead: readonly string[] = [],
+): DeliveryReport {
   const violations: Violation[] = [];
   const broken = (rule: string, what: string, ...about: AnyCall[]): void =>
     void violations.push({ rule, what, calls: about });
@@ -45,6 +52,8 @@ export function checkDeliveries(calls: readonly QueueCall[], { isBlocking }: Que
     const send = sends.get(message);
     if (!send || send.outcome === "fail") broken("Q2", `"${message}" was delivered and never sent`, call);
     else if (send.calledAt > call.returnedAt) broken("Q2", `"${message}" was delivered before it was sent`, send, call);
+    else if (send.input.kind === "send" && call.returnedAt < send.calledAt + (send.input.delayMs ?? 0))
+      broken("Q5", `"${message}" was delivered before its delay was over`, send, call);
     const other = byReceipt.get(receipt);
     if (other) broken("Q4", `receipt "${receipt}" was given twice`, other.call, call);
     byReceipt.set(receipt, delivery);
@@ -85,13 +94,15 @@ export function checkDeliveries(calls: readonly QueueCall[], { isBlocking }: Que
     }),
   );
   for (const [message, send] of sends) {
-    if (send.outcome !== "ok" || acks.has(message) || maybeAcked.has(message)) continue;
+    if (send.outcome !== "ok" || acks.has(message) || maybeAcked.has(message) || dead.includes(message)) continue;
     broken(
       "Q1",
       `"${message}" was never ${byMessage.has(message) ? "acknowledged, nor there at the end" : "delivered"}`,
       send,
     );
   }
+  violations.push(...checkDead(dead, calls, byMessage, deliveriesMax), ...checkCounts(calls));
+  for (const message of dead) if (acks.has(message)) broken("Q8", `"${message}" was acknowledged and is dead`);
   // A delivery that nobody saw may hide a message while others of its group go on.
   const unseen = isBlocking
     ? []
@@ -106,7 +117,47 @@ export function checkDeliveries(calls: readonly QueueCall[], { isBlocking }: Que
     acknowledged: acks.size,
     repeated: [...byMessage.values()].filter((all) => all.length > 1).length,
     recovered: [...sends].filter(([message, { outcome }]) => outcome === "unknown" && byMessage.has(message)).length,
+    dead: dead.length,
   };
+}
+
+/** Who is dead is so once, and was delivered as often as may be; what nobody saw of that is among the receives without an answer. */
+function checkDead(
+  dead: readonly string[],
+  calls: readonly QueueCall[],
+  byMessage: ReadonlyMap<string, Delivery[]>,
+  deliveriesMax: number,
+): Violation[] {
+  const unseen = calls.filter(({ input, outcome }) => input.kind === "receive" && outcome === "unknown").length;
+  const missing = dead
+    .map((message) => deliveriesMax - (byMessage.get(message)?.length ?? 0))
+    .reduce((sum, count) => sum + Math.max(0, count), 0);
+  const broken = (what: string, ...about: AnyCall[]): Violation => ({ rule: "Q8", what, calls: about });
+  return [
+    ...[...byMessage].flatMap(([message, all]) =>
+      all.length > deliveriesMax
+        ? [broken(`"${message}" was delivered ${all.length} times`, ...all.map(({ call }) => call))]
+        : [],
+    ),
+    ...[...Map.groupBy(dead, (message) => message)].flatMap(([message, { length }]) =>
+      length > 1 ? [broken(`"${message}" is dead ${length} times`)] : [],
+    ),
+    ...(missing > unseen ? [broken(`of the dead ${missing} deliveries were not seen, of all ${unseen}`)] : []),
+  ];
+}
+
+function checkCounts(calls: readonly QueueCall[]): Violation[] {
+  return calls.flatMap((call): Violation[] => {
+    const { input, output } = call;
+    if (input.kind === "resend" && output && "done" in output && !output.done)
+      return [{ rule: "Q7", what: `"${input.message}" was sent again, and taken for new`, calls: [call] }];
+    if (!output || !("stats" in output)) return [];
+    const { sent, acked, dead, expired, purged, ready, delayed, blocked, inFlight } = output.stats;
+    const accounted = acked + dead + expired + purged + ready + delayed + blocked + inFlight;
+    return sent === accounted
+      ? []
+      : [{ rule: "Q9", what: `${sent} were sent, ${accounted} are known of`, calls: [call] }];
+  });
 }
 
 function deliveriesOf(calls: readonly QueueCall[]): Delivery[] {

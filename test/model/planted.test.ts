@@ -16,7 +16,7 @@ import { type ElectionFault, electionsHistory } from "./reference/elections.ts";
 import { type KeyFault, keysHistory } from "./reference/keys.ts";
 import { type LockFault, locksHistory } from "./reference/locks.ts";
 import { electionLog, type ObserverFault, observationsOf, withObserverFault } from "./reference/observers.ts";
-import { type QueueFault, queueHistory } from "./reference/queues.ts";
+import { DELIVERIES_MAX, type QueueFault, queueHistory, queueHistoryOf } from "./reference/queues.ts";
 import { type CounterFault, counterHistory, type RegisterFault, registerHistory } from "./reference/small.ts";
 import { type WatchFault, watchOf, withFault } from "./reference/watches.ts";
 import type { Verdict } from "./search.ts";
@@ -212,6 +212,20 @@ const suites = {
       "swaps two of a group",
       "forgets what was given back",
       "acknowledges a send and drops it",
+    ],
+  ),
+  "delays, duplicates and dead letters": suite<QueueFault>(
+    (random, fault) => {
+      const { history, dead } = queueHistoryOf(random, fault, { calls: 400, isBlocking: true, isFull: true });
+      return checkDeliveries(history, { isBlocking: true, deliveriesMax: DELIVERIES_MAX }, dead).violations;
+    },
+    [
+      "delivers before its delay",
+      "takes what is sent again for new",
+      "buries too early",
+      "buries twice",
+      "never buries",
+      "miscounts",
     ],
   ),
 };

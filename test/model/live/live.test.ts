@@ -28,7 +28,7 @@ import { EtcdWatcher } from "./etcd-watcher.ts";
 import { KeyWorkload } from "./keys.ts";
 import { LockWorkload, NATIVE_LOCKS, NativeLocks } from "./locks.ts";
 import { type Observed, Observer } from "./observer.ts";
-import { QueueWorkload } from "./queues.ts";
+import { DELIVERIES_MAX, QueueWorkload } from "./queues.ts";
 import { callerInTurns, Ordeal, planFromEnvironment } from "./ordeal.ts";
 import { StreamCaller } from "./stream-caller.ts";
 import { Watcher } from "./watcher.ts";
@@ -63,6 +63,7 @@ beforeAll(
     locks = new LockWorkload("locks", ordeal, new NativeLocks(caller), NATIVE_LOCKS);
     elections = new ElectionWorkload("elections", ordeal, new NativeElections(caller));
     queues = new QueueWorkload(ordeal, caller);
+    await queues.configure();
     counters = new CounterWorkload(ordeal, caller);
     using grpc = new EtcdGrpc(etcdPort);
     const gateway = new EtcdGateway(ordeal);
@@ -188,11 +189,12 @@ test.each(ELECTIONS)(
   },
 );
 
-test("Q1 to Q4, Q6: nothing sent is lost, nothing comes after its acknowledgement, groups keep their order", () => {
+test("Q1 to Q9: nothing sent is lost, nothing comes too early or once too often, groups keep their order", () => {
   const calls = queues.history;
-  const { violations, ...report } = checkDeliveries(calls, { isBlocking: true });
+  const options = { isBlocking: true, deliveriesMax: DELIVERIES_MAX };
+  const { violations, ...report } = checkDeliveries(calls, options, queues.dead);
   expect(violationsText(violations)).toBe("");
-  expectLinearizable(search(queueOf({ isBlocking: true }), withTimeouts(byGroup(calls)), LIMITS), calls);
+  expectLinearizable(search(queueOf(options), withTimeouts(byGroup(calls, queues.dead)), LIMITS), calls);
   console.info(`queue: ${JSON.stringify(report)}`);
   expectFaults(queues);
 });

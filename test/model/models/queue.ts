@@ -1,7 +1,7 @@
 /**
  * A queue with a visibility timeout: what is received is hidden until it is acknowledged, given back, or its time runs out.
  * Within a group messages are delivered in the order in which they were sent; what comes back comes back to its place.
- * Rules Q1 to Q4, Q6.
+ * Rules Q1 to Q6, Q8.
  *
  * Every receive has a name of its own, by which a delivery that nobody saw can be spoken of.
  */
@@ -11,36 +11,59 @@ import { agrees, withLapsesOf } from "./lapse.ts";
 
 export type QueueInput =
   /** `rank`: its place among the group's messages by their first deliveries, where that is known to be the order of sending. */
-  | { kind: "send"; topic: string; message: string; group: string; rank?: number }
+  | { kind: "send"; topic: string; message: string; group: string; rank?: number; delayMs?: number }
+  /** What was sent is sent once more, by its dedupe id; done = it was known. */
+  | { kind: "resend"; topic: string; message: string }
   /** At most one message. */
   | { kind: "receive"; topic: string; name: string; visibilityMs: number }
   | { kind: "ack"; topic: string; receipt: string }
   /** Back to its place at once. */
   | { kind: "nack"; topic: string; receipt: string }
   | { kind: "extend"; topic: string; receipt: string; visibilityMs: number }
+  | { kind: "stats"; topic: string }
+  /** `name`: of a receive, or the message that was delayed. */
   | { kind: "lapse"; topic: string; name: string };
 
 export type QueueOutput =
   | { sent: true }
   | { delivery: { message: string; receipt: string } | null }
   /** Whether the receipt was the message's live one. */
-  | { done: boolean };
+  | { done: boolean }
+  | { stats: QueueStats };
+
+export interface QueueStats {
+  sent: number;
+  acked: number;
+  dead: number;
+  expired: number;
+  purged: number;
+  ready: number;
+  delayed: number;
+  blocked: number;
+  inFlight: number;
+}
 
 interface Message {
   message: string;
   group: string;
   rank: number;
-  /** The receive that has it, and the receipt it was given (null where the answer was lost); null = ready. */
+  attempts: number;
+  /** The receive that has it, and the receipt it was given (null where the answer was lost), or its own delay; null = ready. */
   hidden: { by: string; receipt: string | null } | null;
 }
 
 export interface QueueOptions {
   /** A group whose first message is hidden delivers nothing. */
   isBlocking: boolean;
+  /** After so many it is with the dead letters. */
+  deliveriesMax?: number;
 }
 
 /** The state: what is not acknowledged, in the order in which it was sent. */
-export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[], QueueInput, QueueOutput> {
+export function queueOf({
+  isBlocking,
+  deliveriesMax = Infinity,
+}: QueueOptions): Model<readonly Message[], QueueInput, QueueOutput> {
   return {
     initial: [],
     partOf: ({ topic }) => topic,
@@ -48,15 +71,20 @@ export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[],
     keyOf: (state) =>
       state
         .toSorted((a, b) => compareText(a.group, b.group))
-        .map(({ message, hidden }) => `${message}:${hidden?.by ?? ""}`)
+        .map(({ message, attempts, hidden }) => `${message}:${attempts}:${hidden?.by ?? ""}`)
         .join(),
     step(state, input, output) {
       switch (input.kind) {
         case "send": {
-          const { message, group, rank = 0 } = input;
+          const { message, group, rank = 0, delayMs } = input;
           const isOutOfTurn = state.some((other) => other.group === group && other.rank > rank);
-          return isOutOfTurn ? [] : [[...state, { message, group, rank, hidden: null }]];
+          const hidden = delayMs ? { by: message, receipt: null } : null;
+          return isOutOfTurn ? [] : [[...state, { message, group, rank, attempts: 0, hidden }]];
         }
+        // They are looked at as a whole (deliveries.ts).
+        case "resend":
+        case "stats":
+          return [state];
         case "receive":
           return receive(state, input.name, output, isBlocking);
         case "ack":
@@ -64,7 +92,7 @@ export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[],
           const at = state.findIndex(({ hidden }) => hidden?.receipt === input.receipt);
           if (!agrees(output, at !== -1)) return [];
           if (at === -1) return [state];
-          return [input.kind === "ack" ? state.toSpliced(at, 1) : shownAgain(state, at)];
+          return [input.kind === "ack" ? state.toSpliced(at, 1) : shownAgain(state, at, deliveriesMax)];
         }
         case "extend":
           return agrees(
@@ -75,7 +103,7 @@ export function queueOf({ isBlocking }: QueueOptions): Model<readonly Message[],
             : [];
         case "lapse": {
           const at = state.findIndex(({ hidden }) => hidden?.by === input.name);
-          return at === -1 ? [] : [shownAgain(state, at)];
+          return at === -1 ? [] : [shownAgain(state, at, deliveriesMax)];
         }
       }
     },
@@ -102,7 +130,7 @@ function receive(
 ): (readonly Message[])[] {
   const choices = deliverable(state, isBlocking);
   const hide = (at: number, receipt: string | null): readonly Message[] =>
-    state.with(at, { ...state[at]!, hidden: { by: name, receipt } });
+    state.with(at, { ...state[at]!, attempts: state[at]!.attempts + 1, hidden: { by: name, receipt } });
   if (output === null) return [...choices.map((at) => hide(at, null)), state];
   if (!("delivery" in output)) return [];
   const { delivery } = output;
@@ -110,14 +138,18 @@ function receive(
   return choices.filter((at) => state[at]!.message === delivery.message).map((at) => hide(at, delivery.receipt));
 }
 
-const shownAgain = (state: readonly Message[], at: number): readonly Message[] =>
-  state.with(at, { ...state[at]!, hidden: null });
+const shownAgain = (state: readonly Message[], at: number, deliveriesMax: number): readonly Message[] =>
+  state[at]!.attempts >= deliveriesMax ? state.toSpliced(at, 1) : state.with(at, { ...state[at]!, hidden: null });
 
 /**
  * The history of each group, if groups block, as that of a topic of its own: they touch each other only where somebody is told
- * that there is nothing, which is left out. What was received and never seen may have been of any group.
+ * that there is nothing, which is left out. What was received and never seen may have been of any group. `dead`: what nobody
+ * may have seen before it was with the dead letters, and so has no place that is known.
  */
-export function byGroup(calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] {
+export function byGroup(
+  calls: readonly Call<QueueInput, QueueOutput>[],
+  dead: readonly string[] = [],
+): Call<QueueInput, QueueOutput>[] {
   const groupOf = new Map(
     calls.flatMap(({ input }) => (input.kind === "send" ? [[input.message, `${input.topic} ${input.group}`]] : [])),
   );
@@ -139,7 +171,11 @@ export function byGroup(calls: readonly Call<QueueInput, QueueOutput>[]): Call<Q
     switch (input.kind) {
       case "send": {
         const { message } = input;
-        const ranked = { ...input, topic: groupOf.get(message)!, rank: ranks.get(message) ?? Infinity };
+        const ranked = {
+          ...input,
+          topic: groupOf.get(message)!,
+          rank: ranks.get(message) ?? (dead.includes(message) ? NaN : Infinity),
+        };
         return [{ ...call, input: ranked }];
       }
       case "receive": {
@@ -153,16 +189,23 @@ export function byGroup(calls: readonly Call<QueueInput, QueueOutput>[]): Call<Q
         const group = groupOfReceipt.get(input.receipt);
         return group === undefined ? [] : inGroups([group]);
       }
+      case "resend":
+      case "stats":
+        return [];
       case "lapse":
         return inGroups(groups);
     }
   });
 }
 
-/** The calls, and for each delivery the end of its visibility; one that nobody saw has no receipt. */
+/** The calls, and the end of each delivery's visibility and of each delay; a delivery that nobody saw has no receipt. */
 export const withTimeouts = (calls: readonly Call<QueueInput, QueueOutput>[]): Call<QueueInput, QueueOutput>[] =>
   withLapsesOf(calls, {
     begun: ({ input, output }) => {
+      if (input.kind === "send" && input.delayMs) {
+        const { topic, message, delayMs } = input;
+        return { name: message, ms: delayMs, lapse: { kind: "lapse", topic, name: message } };
+      }
       if (input.kind !== "receive") return null;
       const { topic, name, visibilityMs } = input;
       const lapse = { kind: "lapse", topic, name } as const;

@@ -1,6 +1,6 @@
 /** A queue to check the checkers with: right, or wrong in one named way. */
 import type { Call } from "../history.ts";
-import type { QueueInput, QueueOutput } from "../models/queue.ts";
+import type { QueueInput, QueueOptions, QueueOutput, QueueStats } from "../models/queue.ts";
 import type { Random } from "../random.ts";
 import { simulate } from "../simulate.ts";
 import { plantedIn } from "./fault.ts";
@@ -15,46 +15,68 @@ export type QueueFault =
   | "acknowledges twice"
   | "swaps two of a group"
   | "forgets what was given back"
-  | "acknowledges a send and drops it";
+  | "acknowledges a send and drops it"
+  /** Of delays, dedupe ids, dead letters and counts. */
+  | "delivers before its delay"
+  | "takes what is sent again for new"
+  | "buries too early"
+  | "buries twice"
+  | "never buries"
+  | "miscounts";
 
 interface Message {
   message: string;
   group: string;
   receipt: string | null;
   untilAt: number;
+  readyAt: number;
+  attempts: number;
 }
 
 const VISIBILITY_MS = 25;
+const DELAY_MS = 30;
 const FAULTY_SHARE = 0.5;
+export const DELIVERIES_MAX = 2;
 
 class Queue {
   readonly #isNow: (fault: QueueFault) => boolean;
   readonly #acceptsStale: boolean;
   readonly #isBlocking: boolean;
+  readonly #deliveriesMax: number;
+  readonly dead: string[] = [];
+  readonly #counts = { sent: 0, acked: 0, expired: 0, purged: 0, delayed: 0, blocked: 0 };
   #messages: Message[] = [];
   #acked: Message | null = null;
   #staleReceipts = new Map<string, string>();
   #count = 0;
 
-  constructor(random: Random, fault: QueueFault | null, isBlocking: boolean) {
+  constructor(random: Random, fault: QueueFault | null, { isBlocking, deliveriesMax }: Required<QueueOptions>) {
     this.#isNow = plantedIn(random, fault, FAULTY_SHARE);
     this.#acceptsStale = fault === "accepts a stale receipt";
     this.#isBlocking = isBlocking;
+    this.#deliveriesMax = deliveriesMax;
   }
 
   apply(input: QueueInput, at: number): QueueOutput {
     for (const message of this.#messages) if (message.receipt !== null && message.untilAt <= at) this.#show(message);
     switch (input.kind) {
       case "send":
-        if (!this.#isNow("acknowledges a send and drops it"))
-          this.#messages.push({ message: input.message, group: input.group, receipt: null, untilAt: 0 });
+        if (!this.#isNow("acknowledges a send and drops it")) this.#add(input, at);
         return { sent: true };
+      case "resend": {
+        const isNew = this.#isNow("takes what is sent again for new");
+        if (isNew) this.#add({ message: input.message, group: "g" }, at);
+        return { done: !isNew };
+      }
+      case "stats":
+        return { stats: this.#stats };
       case "receive":
-        return { delivery: this.#receive(at + input.visibilityMs) };
+        return { delivery: this.#receive(at, at + input.visibilityMs) };
       case "ack": {
         const message = this.#find(input.receipt);
         if (!message) return { done: this.#staleReceipts.has(input.receipt) && this.#isNow("acknowledges twice") };
         this.#remove(message);
+        this.#counts.acked++;
         this.#acked = message;
         this.#staleReceipts.set(input.receipt, message.message);
         return { done: true };
@@ -76,13 +98,25 @@ class Queue {
     }
   }
 
-  #receive(untilAt: number): { message: string; receipt: string } | null {
+  #add({ message, group, delayMs = 0 }: { message: string; group: string; delayMs?: number }, at: number): void {
+    const readyAt = this.#isNow("delivers before its delay") ? at : at + delayMs;
+    this.#messages.push({ message, group, receipt: null, untilAt: 0, readyAt, attempts: 0 });
+    this.#counts.sent++;
+  }
+
+  get #stats(): QueueStats {
+    const inFlight = this.#messages.filter(({ receipt }) => receipt !== null).length;
+    const ready = this.#messages.length - inFlight + Number(this.#isNow("miscounts"));
+    return { ...this.#counts, dead: this.dead.length, ready, inFlight };
+  }
+
+  #receive(at: number, untilAt: number): { message: string; receipt: string } | null {
     if (this.#isNow("delivers what nobody sent")) return { message: "nobody's", receipt: `r${this.#count++}` };
     if (this.#acked && this.#isNow("delivers what was acknowledged"))
       return { message: this.#acked.message, receipt: `r${this.#count++}` };
     const hidden = this.#messages.find(({ receipt }) => receipt !== null);
     const isTwice = hidden && this.#isNow("delivers what is hidden");
-    let message = isTwice ? hidden : this.#firstReady();
+    let message = isTwice ? hidden : this.#firstReady(at);
     if (!message) return null;
     if (!isTwice && this.#isNow("swaps two of a group")) {
       const { group } = message;
@@ -90,15 +124,15 @@ class Queue {
     }
     const receipt =
       this.#count > 0 && this.#isNow("gives a receipt twice") ? `r${this.#count - 1}` : `r${this.#count++}`;
-    Object.assign(message, { receipt, untilAt });
+    Object.assign(message, { receipt, untilAt, attempts: message.attempts + 1 });
     if (this.#isNow("loses a message")) this.#remove(message);
     return { message: message.message, receipt };
   }
 
-  #firstReady(): Message | undefined {
+  #firstReady(at: number): Message | undefined {
     const blocked = new Set<string>();
-    return this.#messages.find(({ receipt, group }) => {
-      if (receipt === null && !blocked.has(group)) return true;
+    return this.#messages.find(({ receipt, group, readyAt }) => {
+      if (receipt === null && readyAt <= at && !blocked.has(group)) return true;
       if (this.#isBlocking) blocked.add(group);
       return false;
     });
@@ -114,6 +148,11 @@ class Queue {
   #show(message: Message): void {
     this.#staleReceipts.set(message.receipt!, message.message);
     message.receipt = null;
+    const isOver = message.attempts >= this.#deliveriesMax && !this.#isNow("never buries");
+    if (!isOver && !this.#isNow("buries too early")) return;
+    this.#remove(message);
+    this.dead.push(message.message);
+    if (this.#isNow("buries twice")) this.dead.push(message.message);
   }
 
   #remove(message: Message): void {
@@ -121,13 +160,27 @@ class Queue {
   }
 }
 
-/** Sends and receives, with some messages kept or given back; then everything is received and acknowledged. */
-export function queueHistory(
+interface HistoryOptions {
+  calls?: number;
+  isBlocking?: boolean;
+  /** With delays, dedupe ids, dead letters and counts. */
+  isFull?: boolean;
+}
+
+export const queueHistory = (
   random: Random,
   fault: QueueFault | null,
-  { calls = 160, isBlocking = false }: { calls?: number; isBlocking?: boolean } = {},
-): Call<QueueInput, QueueOutput>[] {
-  const queue = new Queue(random, fault, isBlocking);
+  options?: HistoryOptions,
+): Call<QueueInput, QueueOutput>[] => queueHistoryOf(random, fault, options).history;
+
+/** Sends and receives, with some messages kept or given back; then everything is received and acknowledged. */
+export function queueHistoryOf(
+  random: Random,
+  fault: QueueFault | null,
+  { calls = 160, isBlocking = false, isFull = false }: HistoryOptions = {},
+): { history: Call<QueueInput, QueueOutput>[]; dead: readonly string[] } {
+  const queue = new Queue(random, fault, { isBlocking, deliveriesMax: isFull ? DELIVERIES_MAX : Infinity });
+  const sent: string[] = [];
   const [topic, visibilityMs] = ["t", VISIBILITY_MS];
   /** Receipts that were not used, or used up. */
   const stale: string[] = [];
@@ -148,24 +201,30 @@ export function queueHistory(
         return random.chance(0.5) ? null : { kind: "extend", topic, receipt: own, visibilityMs };
       }
       if (stale.length > 0 && random.chance(0.3)) return { kind: "ack", topic, receipt: random.pick(stale) };
-      if (!isDraining && random.chance(0.6))
-        return { kind: "send", topic, message: `m${sends++}`, group: random.pick(["g", "h"]) };
+      if (isFull && random.chance(0.1)) return { kind: "stats", topic };
+      if (isFull && sent.length > 0 && random.chance(0.1)) return { kind: "resend", topic, message: random.pick(sent) };
+      if (!isDraining && random.chance(0.6)) {
+        const message = `m${sends++}`;
+        if (isFull && random.chance(0.3)) return { kind: "send", topic, message, group: message, delayMs: DELAY_MS };
+        return { kind: "send", topic, message, group: random.pick(["g", "h"]) };
+      }
       return { kind: "receive", topic, name: `n${receives++}`, visibilityMs };
     },
     apply: (input, at) => queue.apply(input, at),
     answered(client, input, output) {
+      if (input.kind === "send") sent.push(input.message);
       if (input.kind !== "receive" || !("delivery" in output) || output.delivery === null) return;
       mine.set(client, output.delivery.receipt);
     },
   });
   drain(history, () => ({ kind: "receive", topic, name: `n${receives++}`, visibilityMs }), queue);
-  return history;
+  return { history, dead: queue.dead };
 }
 
 /** When every delivery has timed out, what is left is received and acknowledged, one after the other. */
 function drain(history: Call<QueueInput, QueueOutput>[], receiving: () => QueueInput, queue: Queue): void {
   let at = Math.max(...history.map(({ calledAt, returnedAt }) => (returnedAt === Infinity ? calledAt : returnedAt)));
-  at += 2 * VISIBILITY_MS;
+  at += 2 * Math.max(VISIBILITY_MS, DELAY_MS);
   const make = (input: QueueInput): QueueOutput => {
     const [calledAt, appliedAt, returnedAt] = [(at += 1), (at += 1), (at += 1)];
     const output = queue.apply(input, appliedAt);
