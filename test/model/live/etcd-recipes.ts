@@ -84,7 +84,6 @@ function certain<T>(answer: T | null): T {
 }
 
 export class EtcdLocks implements LockService {
-  readonly knowsRequestIds = false;
   readonly #places: Places;
 
   constructor(prefix: string, transports: readonly EtcdTransport[]) {
@@ -153,7 +152,6 @@ export class EtcdLocks implements LockService {
 }
 
 export class EtcdElections implements ElectionService {
-  readonly knowsRequestIds = false;
   readonly #places: Places;
 
   constructor(prefix: string, transports: readonly EtcdTransport[]) {
