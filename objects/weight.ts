@@ -13,6 +13,10 @@ function remainder(value: unknown, left: number): number {
   if (typeof value !== "object" || value === null) return left - ITEM_BYTES;
   if (value instanceof Uint8Array) return left - value.length;
   let rest = left - ITEM_BYTES;
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length && rest >= 0; at++) rest = remainder(value[at], rest);
+    return rest;
+  }
   for (const key in value) {
     if (rest < 0) return rest;
     rest = remainder((value as Record<string, unknown>)[key], rest);

@@ -25,6 +25,7 @@ import type {
 } from "./backend.ts";
 import { parseCanonical } from "./canonical.ts";
 import { PendingWrites } from "./pending.ts";
+import { RecordCache } from "./record-cache.ts";
 import type { Change, KeyRange, Place, RangeOptions, Space, StoredRecord } from "./txn.ts";
 import { isOneKey } from "./txn.ts";
 
@@ -93,6 +94,8 @@ export class SqliteBackend implements Backend {
   #hasLeftovers: boolean;
   /** Where short records are put together, to be summed up. */
   readonly #scratch = new Uint8Array(4096);
+  /** Of what is written, not of what is pending. */
+  readonly #recent = new RecordCache();
   /** Null outside of a batch. */
   #pending: PendingWrites | null = null;
 
@@ -133,6 +136,10 @@ export class SqliteBackend implements Backend {
       const value = act();
       this.#flush();
       return value;
+    } catch (error) {
+      // Some of what is rolled back may have been written, and read again.
+      this.#recent.clear();
+      throw error;
     } finally {
       this.#pending = null;
     }
@@ -149,8 +156,12 @@ export class SqliteBackend implements Backend {
   get(space: Space, key: Uint8Array): StoredRecord | undefined {
     const pending = this.#pending?.get(space, key);
     if (pending) return pending.record ?? undefined;
+    const recent = this.#recent.get(space, key);
+    if (recent) return recent;
     const row = this.#direct.all(`SELECT ${COLUMNS} FROM records WHERE space = ? AND key = ?`, space, key)[0];
-    return row && this.#record(space, row);
+    const record = row && this.#record(space, row);
+    if (record && !this.#transient.has(space)) this.#recent.add(space, record);
+    return record;
   }
 
   getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[] {
@@ -169,6 +180,10 @@ export class SqliteBackend implements Backend {
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
+    if (isOneKey(range) && options.limit !== 0) {
+      const record = this.get(space, range.from);
+      return record ? [record] : [];
+    }
     const order = options.reverse ? "DESC" : "ASC";
     const limit = options.limit ?? -1;
     const sql = this.#reading(space);
@@ -342,6 +357,7 @@ export class SqliteBackend implements Backend {
     const rows: SqlValue[][] = [];
     const gone = new Map<Space, Uint8Array[]>();
     for (const { space, key, record } of pending.records) {
+      this.#recent.changed(space, key);
       if (record) rows.push([space, key, ...this.#columns(space, record)]);
       else if (gone.has(space)) gone.get(space)!.push(key);
       else gone.set(space, [key]);
@@ -464,6 +480,7 @@ export class SqliteBackend implements Backend {
   /** Forgets all records and history, and continues above `revision`. */
   clear(revision: number): void {
     this.#sql.all("DELETE FROM records");
+    this.#recent.clear();
     this.#sql.all("DELETE FROM history");
     this.#sql.all("DELETE FROM lease_checkpoint");
     this.setMeta("revision_floor", String(revision));

@@ -98,7 +98,15 @@ export class NamespaceClient {
     options: CommandOptions,
   ): Promise<Answer<CommandOutput<N>>> {
     const { caller, requestId, fence, failpoint } = options;
-    const call = { command, input, caller, requestId, fence, failpoint } as ExecuteInput;
+    // What is absent would be told as such.
+    const call = {
+      command,
+      input,
+      caller,
+      ...(requestId !== undefined && { requestId }),
+      ...(fence && { fence }),
+      ...(failpoint && { failpoint }),
+    } as ExecuteInput;
     return this.#admitted(() => this.#send({ method: "execute", args: [call] }), false);
   }
 
@@ -240,20 +248,29 @@ export class NamespaceClient {
   }
 
   async #admitted<T>(act: () => Promise<Outcome<T>>, isRepeatable: boolean): Promise<Answer<T>> {
-    const entered = this.#line ? await this.#line.enter(this.#gate) : this.#gate.enter(Date.now());
+    if (this.#line) return this.#inLine(this.#line, act, isRepeatable);
+    const entered = this.#gate.enter(Date.now());
     const answer = this.#call(act, isRepeatable);
-    const leave = (): void => {
-      this.#gate.leave(entered, Date.now());
-      this.#line?.leave();
-    };
+    const leave = (): void => this.#gate.leave(entered, Date.now());
     // Also when the client has hung up meanwhile, which ends everything else of its request.
     waitUntil(answer.then(leave, leave));
     return answer;
   }
 
+  async #inLine<T>(line: Line, act: () => Promise<Outcome<T>>, isRepeatable: boolean): Promise<Answer<T>> {
+    const entered = await line.enter(this.#gate);
+    try {
+      return await this.#call(act, isRepeatable);
+    } finally {
+      this.#gate.leave(entered, Date.now());
+      line.leave();
+    }
+  }
+
   /** With those of other requests, when there are some and it is small enough to travel with them. */
   #send<T>(call: BatchedCall): Promise<Outcome<T>> {
-    if (this.#gate.isShared && isLight(call.args, CALL_BYTES_MAX)) {
+    // More of a socket's calls are at hand, or soon will be.
+    if ((this.#line || this.#gate.isShared) && isLight(call.args, CALL_BYTES_MAX)) {
       return batcherOf(this.#name).call(call, () => this.#stub() as unknown as Carrier, this.#line) as Promise<
         Outcome<T>
       >;
