@@ -53,9 +53,10 @@ export function keyAfter(key: Uint8Array): Uint8Array {
 
 /** One character per byte (U+0000 to U+00FF): a byte string as a map key, or inside JSON. */
 export function toBinaryString(bytes: Uint8Array): string {
+  // `apply` reads the bytes where they are; spreading them goes through an iterator.
+  if (bytes.length <= 4096) return String.fromCharCode.apply(null, bytes as never);
   let out = "";
   for (let i = 0; i < bytes.length; i += 4096) {
-    // `apply` reads the bytes where they are; spreading them goes through an iterator.
     out += String.fromCharCode.apply(null, bytes.subarray(i, i + 4096) as never);
   }
   return out;

@@ -81,6 +81,7 @@ import {
   report,
   update,
 } from "./registry/registry.ts";
+import { instanceSpace } from "./registry/spaces.ts";
 import type { InstanceSpec } from "./registry/spec.ts";
 import type { RegistryStep } from "./registry/steps.ts";
 import { applySteps, instancesNamed } from "./registry/steps.ts";
@@ -266,6 +267,20 @@ const SHRINKING: ReadonlySet<CommandName> = new Set([
 /** Whether it runs even when the store is full. */
 export const makesRoom = ({ command, input }: Pick<Call, "command" | "input">): boolean =>
   SHRINKING.has(command) || (command === "kv.txn" && !hasPuts(input as TxnInput));
+
+/** The record that a command begins with, as its input tells, whose validity is still to be seen. */
+export function foreseenOf({ command, input }: Call): { space: Space; key: Uint8Array } | null {
+  switch (command) {
+    case "registry.register": {
+      const { service, id } = input as InstanceName;
+      return { space: instanceSpace.name, key: instanceSpace.key(String(service), String(id)) };
+    }
+    case "kv.put":
+      return { space: KV, key: (input as PutInput).key };
+    default:
+      return null;
+  }
+}
 
 /** What a query reads from. */
 export interface QueryContext {

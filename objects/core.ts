@@ -10,7 +10,7 @@
 import type { BatchPorts } from "./batches.ts";
 import { Batches } from "./batches.ts";
 import type { Call, QueryInput, QueryName, QueryOutput, Result } from "./commands.ts";
-import { COMMANDS, makesRoom, QUERIES } from "./commands.ts";
+import { COMMANDS, foreseenOf, makesRoom, QUERIES } from "./commands.ts";
 import { elections, forgetElections } from "./elections/elections.ts";
 import { HoldfastError, invalid } from "./errors.ts";
 import { Feed } from "./feed.ts";
@@ -56,6 +56,8 @@ export interface CorePorts extends BatchPorts {
 /** They turn over with every request, and nobody asks how they were: of them no history is kept. */
 const TRANSIENT: ReadonlySet<Space> = new Set([...QUEUE_SPACES, ...locks.spaces, ...elections.spaces, leaseSpace.name]);
 
+/** Commands whose records are read together: a batch may be cut, and what was read for the rest is lost. */
+const FORESEEN_MAX = 64;
 const COMPACT_EVERY_REVISIONS = 1000;
 const COMPACT_EVERY_MS = 600_000;
 
@@ -141,7 +143,8 @@ export class Core {
     this.#batches.run(() => {
       this.#lapses.expireFirst(now);
       const isFull = this.backend.sizeBytes() > this.#ports.sizeMax;
-      for (const call of calls) {
+      for (const [at, call] of calls.entries()) {
+        if (at % FORESEEN_MAX === 0) this.#foresee(calls.slice(at, at + FORESEEN_MAX));
         results.push(this.#run(call, now, isFull));
         if (isLate()) break;
       }
@@ -349,6 +352,19 @@ export class Core {
 
   #settleFirst(now: number): void {
     if (this.mustSettle(now) || this.#timers.suspects.hasRevived) this.settle(now);
+  }
+
+  /** What commands are sure to look up is read for all of them: a call of the database costs more than a row. */
+  #foresee(calls: readonly Call[]): void {
+    const keys = new Map<Space, Uint8Array[]>();
+    for (const call of calls) {
+      const foreseen = foreseenOf(call);
+      if (!foreseen) continue;
+      const ofSpace = keys.get(foreseen.space);
+      if (ofSpace) ofSpace.push(foreseen.key);
+      else keys.set(foreseen.space, [foreseen.key]);
+    }
+    for (const [space, ofSpace] of keys) if (ofSpace.length > 1) this.backend.foresee(space, ofSpace);
   }
 
   #run(call: Call, now: number, isFull: boolean): Result<unknown> {

@@ -50,7 +50,7 @@ export class Timers {
   /** Takes over what a commit has changed; false: of such records there are no deadlines. */
   follow({ space, key, before, after }: Change): boolean {
     if (space === instanceSpace.name) {
-      this.#trackInstance(before && instanceSpace.decode(before), after && instanceSpace.decode(after));
+      this.#trackInstance(before && instanceSpace.peek(before), after && instanceSpace.peek(after));
     } else if (space === nodeSpace.name) {
       this.#trackNode(before && nodeSpace.decode(before), after && nodeSpace.decode(after));
     } else if (space === leaseSpace.name) {

@@ -11,7 +11,7 @@ export function isLight(value: unknown, bytesMax: number): boolean {
 function remainder(value: unknown, left: number): number {
   if (typeof value === "string") return left - value.length;
   if (typeof value !== "object" || value === null) return left - ITEM_BYTES;
-  if (value instanceof Uint8Array) return left - value.length;
+  if (ArrayBuffer.isView(value)) return left - value.byteLength;
   let rest = left - ITEM_BYTES;
   if (Array.isArray(value)) {
     for (let at = 0; at < value.length && rest >= 0; at++) rest = remainder(value[at], rest);

@@ -174,8 +174,7 @@ function write(
   instance: Instance,
   lease: string | null,
 ): RegisteredInstance {
-  const written = putInstance(txn, context.now, before, instance, lease);
-  return registered(written, instanceSpace.record(txn, instance.service, instance.id)!);
+  return putInstance(txn, context.now, before, instance, lease);
 }
 
 function isSameRegistration(a: Instance, b: Instance): boolean {

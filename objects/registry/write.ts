@@ -8,7 +8,7 @@
  * Refuses to know: what callers may ask for, and how checks are run.
  */
 import { HoldfastError } from "../errors.ts";
-import type { AdminState, Check, HealthStatus, Instance, Node, ServiceRecord } from "../model.ts";
+import type { AdminState, Check, HealthStatus, Instance, Node, RegisteredInstance, ServiceRecord } from "../model.ts";
 import { isAgents, isHealthy, isPulled } from "../model.ts";
 import type { Reader, Txn } from "../store/txn.ts";
 import { statusOf, worstOf } from "./check-spec.ts";
@@ -32,7 +32,7 @@ import {
 /** An alias of an alias of … so deep; a circle ends by itself, because what does not change is not written. */
 const ALIAS_DEPTH_MAX = 8;
 
-/** Writes an instance; its status is derived here. `before` is the record it replaces. */
+/** Writes an instance, and answers it as it is written; its status is derived here. `before` is the record it replaces. */
 export function putInstance(
   txn: Txn,
   now: number,
@@ -40,18 +40,18 @@ export function putInstance(
   instance: Instance,
   lease: string | null,
   depth = 0,
-): Instance {
+): RegisteredInstance {
   if (before && nodeKey(before.node) !== nodeKey(instance.node)) leaveNode(txn, before);
   const nodeStatus = instance.node === "" ? "passing" : joinNode(txn, instance);
   const written: Instance = { ...instance, nodeStatus };
   if (written.meshFor !== undefined) deriveVirtualIp(txn, written, written.meshFor);
   written.status = statusOf(written);
-  instanceSpace.put(txn, [instance.service, instance.id], written, lease);
+  const { createRevision, modRevision } = instanceSpace.put(txn, [instance.service, instance.id], written, lease);
   indexChecks(txn, { service: instance.service, id: instance.id }, before, instance);
   indexMesh(txn, before, instance);
   updateService(txn, instance.service, before ?? null, written);
   if (before?.status !== written.status) tellAliases(txn, now, instance.node, instance.id, depth);
-  return written;
+  return { ...written, createRevision, modRevision };
 }
 
 export function removeInstance(txn: Txn, now: number, before: Instance): void {
@@ -283,18 +283,18 @@ const aliasesIn = (checks: Check[]): [string, string, string][] =>
   );
 
 function updateService(txn: Txn, service: string, before: Instance | null, after: Instance | null): void {
-  const record = serviceSpace.get(txn, service) ?? newService(service);
-  record.instanceCount += Number(after !== null) - Number(before !== null);
-  record.healthyCount += Number(after !== null && isHealthy(after)) - Number(before !== null && isHealthy(before));
+  const found = serviceSpace.record(txn, service);
+  const known = found ? serviceSpace.peek(found) : newService(service);
+  const instanceCount = known.instanceCount + Number(after !== null) - Number(before !== null);
+  const healthy = Number(after !== null && isHealthy(after)) - Number(before !== null && isHealthy(before));
   // A map, because a tag may be called `constructor`.
-  const tags = new Map(Object.entries(record.tags));
+  const tags = new Map(Object.entries(known.tags));
   for (const tag of before?.tags ?? []) {
     const left = (tags.get(tag) ?? 1) - 1;
     if (left > 0) tags.set(tag, left);
     else tags.delete(tag);
   }
   for (const tag of after?.tags ?? []) tags.set(tag, (tags.get(tag) ?? 0) + 1);
-  record.tags = Object.fromEntries(tags);
   if (after !== null && tags.size > SERVICE_TAGS_MAX) {
     throw new HoldfastError(
       "quota_exceeded",
@@ -304,8 +304,12 @@ function updateService(txn: Txn, service: string, before: Instance | null, after
       },
     );
   }
-  if (record.instanceCount === 0) serviceSpace.delete(txn, service);
-  else serviceSpace.put(txn, [service], record);
+  if (instanceCount === 0) {
+    serviceSpace.delete(txn, service);
+    return;
+  }
+  const healthyCount = known.healthyCount + healthy;
+  serviceSpace.put(txn, [service], { ...known, instanceCount, healthyCount, tags: Object.fromEntries(tags) });
 }
 
 function newService(name: string): ServiceRecord {

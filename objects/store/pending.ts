@@ -4,6 +4,7 @@
  *
  * Refuses to know: commits, statements, the storage transaction around it.
  */
+import type { AppendedCommit } from "./backend.ts";
 import type { SqlValue } from "./sqlite.sql.ts";
 import type { Space, StoredRecord } from "./txn.ts";
 import { changeKey } from "./txn.ts";
@@ -26,10 +27,12 @@ export class PendingWrites {
   /** Rows in column order. */
   readonly history: SqlValue[][] = [];
   readonly log: SqlValue[][] = [];
+  /** The same with a request's key and the result that is kept for it. */
+  readonly repeatable: SqlValue[][] = [];
   #bytes = 0;
 
   get isEmpty(): boolean {
-    return this.log.length === 0;
+    return this.log.length + this.repeatable.length === 0;
   }
 
   get isLarge(): boolean {
@@ -65,9 +68,14 @@ export class PendingWrites {
     this.#bytes += ROW_BYTES + bytes;
   }
 
-  append(row: SqlValue[], bytes: number, requestKey: string | null): void {
-    this.log.push(row);
+  append(row: SqlValue[], bytes: number, replay: AppendedCommit["replay"]): void {
     this.#bytes += ROW_BYTES + bytes;
-    if (requestKey !== null) this.#requests.add(requestKey);
+    if (replay === null) {
+      this.log.push(row);
+      return;
+    }
+    this.repeatable.push([...row, replay.requestKey, replay.result]);
+    this.#bytes += replay.result.length;
+    this.#requests.add(replay.requestKey);
   }
 }

@@ -6,7 +6,7 @@
  */
 
 /** Bytes; above this the runtime is faster. */
-export const SHORT_MAX = 512;
+export const SHORT_MAX = 2048;
 
 const BLOCK = 64;
 const buffer = new Uint8Array(SHORT_MAX + 2 * BLOCK);

@@ -27,7 +27,7 @@ import { parseCanonical } from "./canonical.ts";
 import { PendingWrites } from "./pending.ts";
 import { RecordCache } from "./record-cache.ts";
 import type { Change, KeyRange, Place, RangeOptions, Space, StoredRecord } from "./txn.ts";
-import { isOneKey } from "./txn.ts";
+import { changeKey, isOneKey } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
 
@@ -98,6 +98,8 @@ export class SqliteBackend implements Backend {
   readonly #recent = new RecordCache();
   /** Null outside of a batch. */
   #pending: PendingWrites | null = null;
+  /** Rows of a batch that were read ahead, by space and key, as the disk has them; null = there is none. */
+  readonly #foreseen = new Map<string, SqlValue[] | null>();
 
   /** `transient`: the spaces of which no history is kept. */
   constructor(database: SqlDatabase, checksum: Checksum, transient: ReadonlySet<Space> = new Set()) {
@@ -142,7 +144,18 @@ export class SqliteBackend implements Backend {
       throw error;
     } finally {
       this.#pending = null;
+      this.#foreseen.clear();
     }
+  }
+
+  /** Reads ahead, within a batch, what its commands will ask for one after the other. */
+  foresee(space: Space, keys: readonly Uint8Array[]): void {
+    for (const key of keys) this.#foreseen.set(changeKey(space, key), null);
+    inChunks(SELECTS, keys, (query, chunk) => {
+      for (const row of this.#direct.all(query, space, ...chunk)) {
+        this.#foreseen.set(changeKey(space, bytes(row[0])), row);
+      }
+    });
   }
 
   head(): StoreHead {
@@ -158,7 +171,10 @@ export class SqliteBackend implements Backend {
     if (pending) return pending.record ?? undefined;
     const recent = this.#recent.get(space, key);
     if (recent) return recent;
-    const row = this.#direct.all(`SELECT ${COLUMNS} FROM records WHERE space = ? AND key = ?`, space, key)[0];
+    const foreseen = this.#foreseen.size > 0 ? this.#foreseen.get(changeKey(space, key)) : undefined;
+    if (foreseen === null) return undefined;
+    const row =
+      foreseen ?? this.#direct.all(`SELECT ${COLUMNS} FROM records WHERE space = ? AND key = ?`, space, key)[0];
     const record = row && this.#record(space, row);
     if (record && !this.#transient.has(space)) this.#recent.add(space, record);
     return record;
@@ -310,10 +326,7 @@ export class SqliteBackend implements Backend {
     for (const { space, key, before } of this.#copyReplaced(replaced, revision, pending))
       pending.replace([space, key, revision, ...this.#columns(space, before!)], before!.value.length);
     for (const { space, key, after } of commit.changes) pending.write(space, key, after);
-    const requestKey = replay?.requestKey ?? null;
-    const result = replay?.result ?? null;
-    const row = [revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash, requestKey, result];
-    pending.append(row, canonical.length + (result?.length ?? 0), requestKey);
+    pending.append([revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash], canonical.length, replay);
     for (let at = CANONICAL_CHARS_MAX, part = 0; at < canonical.length; at += CANONICAL_CHARS_MAX, part++) {
       this.#direct.all(
         "INSERT INTO log_overflow (revision, part, canonical) VALUES (?, ?, ?)",
@@ -354,6 +367,7 @@ export class SqliteBackend implements Backend {
     const pending = this.#pending;
     if (pending === null || pending.isEmpty) return;
     this.#pending = new PendingWrites();
+    this.#foreseen.clear();
     const rows: SqlValue[][] = [];
     const gone = new Map<Space, Uint8Array[]>();
     for (const { space, key, record } of pending.records) {
@@ -367,6 +381,7 @@ export class SqliteBackend implements Backend {
     this.#insert(HISTORY, pending.history);
     this.#insert(RECORDS, rows);
     this.#insert(LOG, pending.log);
+    this.#insert(LOG_REPEATABLE, pending.repeatable);
   }
 
   /** As many rows to a statement as may be; few different numbers of them, so that statements stay prepared. */
@@ -629,7 +644,7 @@ function inChunks<T>(statements: Statement[], items: readonly T[], act: (query: 
 function insertInto(table: string, columns: string): Statement[] {
   const width = columns.split(",").length;
   const row = `(${Array(width).fill("?").join(", ")})`;
-  return [Math.floor(BINDINGS_MAX / width), 4, 1].map((count) => ({
+  return [Math.floor(BINDINGS_MAX / width), 4, 2, 1].map((count) => ({
     count,
     query: `INSERT${table === "records" ? " OR REPLACE" : ""} INTO ${table} (${columns}) VALUES ${Array(count).fill(row).join(", ")}`,
   }));
@@ -642,7 +657,9 @@ const forMany = (queryOf: (list: string) => string, counts = [BINDINGS_MAX - 1, 
 const RECORDS = insertInto("records", `space, ${COLUMNS}`);
 const HISTORY = insertInto("history", `space, key, until, ${COLUMNS.replace("key, ", "")}`);
 const STAGING = insertInto("staging", `space, ${COLUMNS}`);
-const LOG = insertInto("log", "revision, canonical, content, hash, request_key, result");
+const LOG = insertInto("log", "revision, canonical, content, hash");
+/** Of commands that were given a request id. */
+const LOG_REPEATABLE = insertInto("log", "revision, canonical, content, hash, request_key, result");
 const SELECTS = forMany((keys) => `SELECT ${COLUMNS} FROM records WHERE space = ? AND key IN ${keys}`);
 const DELETES = forMany((keys) => `DELETE FROM records WHERE space = ? AND key IN ${keys}`);
 const COPIES = forMany(

@@ -4,7 +4,7 @@
  * A command is a synchronous function over a `Txn`. Its writes are held in memory until it returns; then they are one
  * commit with one revision. When it throws, nothing of it remains. A `Txn` sees its own writes.
  */
-import { compareBytes, fromBinaryString, keyAfter, toBinaryString } from "../bytes.ts";
+import { compareBytes, fromBinaryString, keyAfter, toBinaryString, utf8 } from "../bytes.ts";
 import { HoldfastError, invalid } from "../errors.ts";
 import type { Caller } from "../model.ts";
 import { KeyOrder } from "./key-order.ts";
@@ -70,8 +70,8 @@ export interface History {
 export interface Txn extends Reader, History {
   /** The revision this command will have, if it writes. */
   readonly revision: number;
-  /** Writes a record. `lease` null or absent detaches it from the lease it had. */
-  put(space: Space, key: Uint8Array, value: Uint8Array, lease?: string | null): void;
+  /** Writes a record, and answers it. `lease` null or absent detaches it from the lease it had. */
+  put(space: Space, key: Uint8Array, value: Uint8Array, lease?: string | null): StoredRecord;
   /** Writes a record whose key is new, as the caller knows: nothing is looked up. */
   create(space: Space, key: Uint8Array, value: Uint8Array): void;
   /** True when the key was there. */
@@ -197,7 +197,7 @@ export class OverlayTxn implements Txn {
     this.put(space, key, value);
   }
 
-  put(space: Space, key: Uint8Array, value: Uint8Array, lease: string | null = null): void {
+  put(space: Space, key: Uint8Array, value: Uint8Array, lease: string | null = null): StoredRecord {
     if (key.length > KEY_BYTES_MAX) {
       throw new HoldfastError("too_large", `key: longer than ${KEY_BYTES_MAX} bytes`, {
         field: "key",
@@ -213,7 +213,7 @@ export class OverlayTxn implements Txn {
     const change = this.#touch(space, key);
     const current = change.after;
     this.#hang(change, lease);
-    change.after = {
+    return (change.after = {
       key,
       value,
       createRevision: current?.createRevision ?? this.revision,
@@ -221,7 +221,7 @@ export class OverlayTxn implements Txn {
       // A key that is put twice in one command has been written once: the commit is what counts.
       version: current ? (current.modRevision === this.revision ? current.version : current.version + 1) : 1,
       lease,
-    };
+    });
   }
 
   delete(space: Space, key: Uint8Array): boolean {
@@ -296,13 +296,15 @@ const decoder = new TextDecoder();
 /** A space of JSON records whose keys are tuples of names, joined by NUL (which no name may contain). */
 export class JsonSpace<T> {
   readonly name: Space;
+  /** What was put, by the bytes that it became: while these are at hand they need not be parsed. */
+  readonly #put = new WeakMap<Uint8Array, T>();
 
   constructor(name: Space) {
     this.name = name;
   }
 
   key(...parts: string[]): Uint8Array {
-    return encoder.encode(parts.join("\0"));
+    return utf8(parts.join("\0"));
   }
 
   parts(key: Uint8Array): string[] {
@@ -311,6 +313,11 @@ export class JsonSpace<T> {
 
   decode(record: StoredRecord): T {
     return JSON.parse(decoder.decode(record.value)) as T;
+  }
+
+  /** As `decode`, but shared: not to be changed. */
+  peek(record: StoredRecord): Readonly<T> {
+    return this.#put.get(record.value) ?? this.decode(record);
   }
 
   record(reader: Reader, ...parts: string[]): StoredRecord | undefined {
@@ -329,14 +336,17 @@ export class JsonSpace<T> {
 
   rangeUnder(parts: string[], after?: Uint8Array): KeyRange {
     const prefix = parts.length === 0 ? "" : parts.join("\0") + "\0";
-    const from = encoder.encode(prefix);
-    const to = parts.length === 0 ? null : encoder.encode(parts.join("\0") + "\x01");
+    const from = utf8(prefix);
+    const to = parts.length === 0 ? null : utf8(parts.join("\0") + "\x01");
     if (!after) return { from, to };
     return { from: fromBinaryString(toBinaryString(after) + "\0"), to };
   }
 
-  put(txn: Txn, parts: string[], value: T, lease?: string | null): void {
-    txn.put(this.name, this.key(...parts), encoder.encode(JSON.stringify(value)), lease);
+  /** From then on `value` is shared with who peeks, and is not to be changed. */
+  put(txn: Txn, parts: string[], value: T, lease?: string | null): StoredRecord {
+    const bytes = encoder.encode(JSON.stringify(value));
+    this.#put.set(bytes, value);
+    return txn.put(this.name, this.key(...parts), bytes, lease);
   }
 
   /** A record whose key is new, as the caller knows. */

@@ -1,9 +1,12 @@
 /** The registry's rules R2 to R5 and its bad input, over the core. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { utf8 } from "../../objects/bytes.ts";
+import type { Call } from "../../objects/commands.ts";
 import { isHealthy } from "../../objects/model.ts";
 import type { InstanceSpec } from "../../objects/registry/spec.ts";
 import { codeOf, World } from "./fixture.ts";
+import { CALLER } from "./store/memory.ts";
 
 describe("registration", () => {
   test("defaults are whole, and what is given comes back", () => {
@@ -63,6 +66,25 @@ describe("registration", () => {
       expect(error).toMatchObject({ code: "invalid_argument", details: { field: "instances[1].weight" } });
     }
     expect(world.ids()).toEqual(["a", "b"]);
+  });
+
+  test("those of one batch see each other and what was there; a damaged record refuses only its own (F9, K5)", () => {
+    const world = new World();
+    world.register("known", { weight: 2 });
+    world.register("damaged");
+    world.database.all("UPDATE records SET version = 9 WHERE key = ?", utf8("web\0damaged"));
+    const input = { service: "web", address: "192.0.2.1", ports: { default: 80 } };
+    const ids = ["known", "damaged", "fresh", "fresh"];
+    const calls = ids.map((id): Call => ({ command: "registry.register", input: { ...input, id }, caller: CALLER }));
+    const results = world.core.execute(calls, world.now);
+    expect(results).toMatchObject([
+      { ok: true, value: { id: "known", weight: 1, createRevision: 1, modRevision: 3 } },
+      { ok: false, error: { code: "corrupt" } },
+      { ok: true, value: { id: "fresh", createRevision: 4, modRevision: 4 } },
+      // The same again is no change.
+      { ok: true, value: { id: "fresh", createRevision: 4, modRevision: 4 } },
+    ]);
+    expect(world.core.query("registry.service", { service: "web" }, world.now)).toMatchObject({ instanceCount: 3 });
   });
 
   test("PATCH changes what it names: maintenance and back, meta by key", () => {

@@ -145,17 +145,19 @@ function responseOf(result: ApiResult): Response {
 }
 
 function json(value: unknown, revision?: number, status = 200): Response {
-  const response = new Response(JSON.stringify(value), { status, headers: JSON_HEADERS });
-  if (revision !== undefined) response.headers.set("x-holdfast-revision", String(revision));
-  return response;
+  if (revision === undefined) return new Response(JSON.stringify(value), { status, headers: JSON_HEADERS });
+  REVISION_HEADERS.set("x-holdfast-revision", String(revision));
+  return new Response(JSON.stringify(value), { status, headers: REVISION_HEADERS });
 }
 
-/** Made once: copied by the runtime, without a way through JavaScript for each. */
+/** Made once: copied by the runtime for each response, without a way through JavaScript. */
 const JSON_HEADERS = new Headers({
   "content-type": "application/json",
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
 });
+/** And one that is another each time. */
+const REVISION_HEADERS = new Headers(JSON_HEADERS);
 
 /** Raw. `/ns/<namespace>` has no meaning here, the namespace is in the path already; it is cut off all the same. */
 function pathOf(url: string): string {

@@ -10,14 +10,13 @@ import type { CheckInput, InstanceInput } from "./schemas.ts";
 
 export function instanceSpec(service: string, id: string, input: InstanceInput): InstanceSpec {
   const { port, ports, ttl, checks, ...rest } = input;
-  return {
-    ...rest,
+  return Object.assign(rest, {
     service,
     id,
     ports: portsOf(port, ports) ?? {},
     ttlMs: milliseconds(ttl),
     checks: checks?.map(checkSpec),
-  };
+  });
 }
 
 /** `port` is short for the port named `default`. Undefined when neither is given. */
@@ -45,7 +44,13 @@ export function milliseconds<T extends number | null | undefined>(seconds: T): T
   return (typeof seconds === "number" ? Math.round(seconds * 1000) : seconds) as T;
 }
 
-export const isoTime = (ms: number): string => new Date(ms).toISOString();
+/** What was asked for last is at hand: what happens together has one time. */
+export function isoTime(ms: number): string {
+  if (ms !== last.ms) last = { ms, iso: new Date(ms).toISOString() };
+  return last.iso;
+}
+
+let last = { ms: Number.NaN, iso: "" };
 
 export function instanceOutput(instance: RegisteredInstance) {
   const {
@@ -57,13 +62,12 @@ export function instanceOutput(instance: RegisteredInstance) {
     registeredAt,
     ...rest
   } = instance;
-  return {
-    ...rest,
+  return Object.assign(rest, {
     port: portOf(instance) ?? null,
     ttl: ttlMs === null ? null : ttlMs / 1000,
     checks: checks.map(checkOutput),
     registeredAt: isoTime(registeredAt),
-  };
+  });
 }
 
 export function nodeOutput({ extra: _extra, checks, ...node }: RegisteredNode) {

@@ -98,8 +98,12 @@ const rangeArbitrary: fc.Arbitrary<KeyRange> = fc
   .record({ from: key, to: fc.option(key) })
   .map(({ from, to }) => ({ from: fromBinaryString(from), to: to === null ? null : fromBinaryString(to) }));
 
+interface Writer extends Pick<Txn, "delete"> {
+  put(...args: Parameters<Txn["put"]>): void;
+}
+
 /** Which bytes a write is about; both sides run the same. */
-function apply(txn: Pick<Txn, "put" | "delete">, writes: Write[]): void {
+function apply(txn: Writer, writes: Write[]): void {
   for (const { put, space, key: name, value, lease } of writes) {
     if (put) txn.put(space, fromBinaryString(name), fromBinaryString(value), lease);
     else txn.delete(space, fromBinaryString(name));

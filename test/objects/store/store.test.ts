@@ -310,6 +310,55 @@ describe("spaces without history", () => {
   });
 });
 
+describe("reading ahead", () => {
+  const keys = ["a", "b", "c"].map((key) => utf8(key));
+  const values = (store: Store) => keys.map((key) => (store.get("kv", key) ? text(store.get("kv", key)!.value) : null));
+
+  test("answers what one read each would answer, also of what was written since", () => {
+    const { backend, store } = openStore();
+    put(store, "a", "1");
+    put(store, "b", "1");
+    backend.batch(() => {
+      backend.foresee("kv", keys);
+      expect(values(store)).toEqual(["1", "1", null]);
+      put(store, "a", "2");
+      put(store, "c", "2");
+      remove(store, "b");
+      expect(values(store)).toEqual(["2", null, "2"]);
+      // Whatever looks at leases has what is pending written first.
+      expect(store.leased("1")).toEqual([]);
+      expect(values(store)).toEqual(["2", null, "2"]);
+    });
+    expect(values(store)).toEqual(["2", null, "2"]);
+  });
+
+  test("is forgotten with its batch, also with one that fails", () => {
+    const { database, backend, store } = openStore();
+    put(store, "a", "1");
+    const failing = (): unknown =>
+      database.transaction(() =>
+        backend.batch(() => {
+          backend.foresee("kv", keys);
+          throw new Error("no");
+        }),
+      );
+    expect(failing).toThrow("no");
+    put(store, "b", "2");
+    expect(values(store)).toEqual(["1", "2", null]);
+  });
+
+  test("a database that is called once for all of them", () => {
+    const { database, backend, store } = openStore();
+    put(store, "a", "1");
+    backend.batch(() => {
+      backend.foresee("kv", keys);
+      database.failOn = /SELECT/;
+      expect(values(store)).toEqual(["1", null, null]);
+    });
+    database.failOn = null;
+  });
+});
+
 describe("damage", () => {
   test("a flipped byte in a value is refused, in current and in old records", () => {
     const { database, store } = openStore();
