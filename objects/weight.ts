@@ -18,8 +18,12 @@ function remainder(value: unknown, left: number): number {
     return rest;
   }
   for (const key in value) {
+    const item = (value as Record<string, unknown>)[key];
+    // Most items are texts and numbers: they need no call.
+    if (typeof item === "string") rest -= item.length;
+    else if (typeof item !== "object") rest -= ITEM_BYTES;
+    else rest = remainder(item, rest);
     if (rest < 0) return rest;
-    rest = remainder((value as Record<string, unknown>)[key], rest);
   }
   return rest;
 }
