@@ -66,7 +66,7 @@ export interface ChangesInput {
   since: number;
   ranges: WatchRange[];
   limit?: number | undefined;
-  /** The batch ends with the first revision with which it has so many bytes. */
+  /** Of the batch, unless its only revision is larger. */
   bytesMax?: number | undefined;
   /** Answer the record before each change too. */
   previous?: boolean | undefined;
@@ -174,14 +174,12 @@ export class Core {
     const { previous = false, keysOnly = false, resumes = false } = input;
     if (!Number.isInteger(limit) || limit < 1 || limit > EVENTS_MAX)
       throw invalid("limit", `must be from 1 to ${EVENTS_MAX}`);
-    const batch = this.store.eventsSince(since, ranges, { limit, bytesMax, resumes });
-    if (previous && !keysOnly) return batch;
-    const events = batch.events.map((event): StoreEvent => {
-      const before = previous ? event.before : null;
-      return keysOnly
-        ? { ...event, record: event.record && { ...event.record, value: NOTHING }, before }
-        : { ...event, before };
-    });
+    const batch = this.store.eventsSince(since, ranges, { limit, bytesMax, resumes, previous });
+    if (!keysOnly) return batch;
+    const events = batch.events.map(({ record, ...event }): StoreEvent => ({
+      ...event,
+      record: record && { ...record, value: NOTHING },
+    }));
     return { events, revision: batch.revision };
   }
 

@@ -47,9 +47,10 @@ export function dropAttributes(txn: Txn, key: Uint8Array): void {
   txn.delete(KEY_ATTRIBUTES, key);
 }
 
-/** Of all keys of a range that are deleted. */
-export function dropAttributesIn(txn: Txn, range: KeyRange): void {
-  for (const { key } of txn.range(KEY_ATTRIBUTES, range)) txn.delete(KEY_ATTRIBUTES, key);
+/** Of all keys of a range, `count` of them, that are deleted. */
+export function dropAttributesIn(txn: Txn, range: KeyRange, count: number): void {
+  const swept = txn.sizes(KEY_ATTRIBUTES, range, count);
+  if (swept.length > 0) txn.sweep(KEY_ATTRIBUTES, range, swept);
 }
 
 /** The keys that a session holds. */

@@ -5,14 +5,19 @@
  */
 import { HoldfastError, invalid } from "../errors.ts";
 import { requireLease } from "../leases/leases.ts";
-import type { Context, StoredRecord, Txn } from "../store/txn.ts";
+import type { Context, KeyRange, RecordSize, StoredRecord, SweptTotal, Txn } from "../store/txn.ts";
 import { dropAttributes, dropAttributesIn } from "./attributes.ts";
 import { assertKey, KV } from "./key.ts";
 import type { RangeSource } from "./range.ts";
-import { rangeOf, withoutValue } from "./range.ts";
+import { rangeOf, slices, withoutValue } from "./range.ts";
 
-/** Keys deleted by one command. */
-const DELETE_MAX = 10_000;
+/**
+ * What one command deletes at most, unseen. One RPC still tells a watcher of it, and the turn that it takes is over in
+ * seconds: values are only moved, but that takes as long as the disk needs.
+ */
+export const SWEEP_MAX: SweptTotal = { keys: 100_000, keyBytes: 16 * 1024 * 1024, valueBytes: 96 * 1024 * 1024 };
+/** And with an answer that tells what was there. */
+const ANSWER_MAX = { keys: 10_000, bytes: 24 * 1024 * 1024 };
 
 export interface PutInput {
   key: Uint8Array;
@@ -82,23 +87,54 @@ export function remove(txn: Txn, _context: Context, { key, to, cas, previous, pa
     const source: RangeSource = { range: (range, options) => txn.range(KV, range, options) };
     const { records, more } = rangeOf({ key, to }, source);
     for (const record of records) deleteKey(txn, record.key);
-    return { ...deletedOf(txn, records, previous), more };
+    return { ...deletedOf(txn, records), previous: previous ? records : [], more };
   }
-  const records = txn.range(KV, { from: key, to }, { limit: DELETE_MAX + 1 });
-  if (records.length > DELETE_MAX) {
-    throw new HoldfastError("too_large", `more than ${DELETE_MAX} keys: delete them in smaller ranges`, {
-      limit: DELETE_MAX,
-    });
+  const range = { from: key, to };
+  if (previous) {
+    const records = recordsOf(txn, range);
+    for (const record of records) txn.delete(KV, record.key);
+    dropAttributesIn(txn, range, records.length);
+    return { ...deletedOf(txn, records), previous: records, more: false };
   }
-  for (const record of records) txn.delete(KV, record.key);
-  if (records.length > 0) dropAttributesIn(txn, { from: key, to });
-  return { ...deletedOf(txn, records, previous), more: false };
+  const swept = txn.sizes(KV, range, SWEEP_MAX.keys + 1);
+  const { keys, keyBytes, valueBytes } = swept.reduce(plusSize, txn.sweptTotal);
+  if (keys > SWEEP_MAX.keys || keyBytes > SWEEP_MAX.keyBytes || valueBytes > SWEEP_MAX.valueBytes) {
+    throw tooMany(SWEEP_MAX.keys);
+  }
+  if (swept.length > 0) {
+    txn.sweep(KV, range, swept);
+    dropAttributesIn(txn, range, swept.length);
+  }
+  return { ...deletedOf(txn, swept), previous: [], more: false };
 }
 
-const deletedOf = (txn: Txn, records: StoredRecord[], previous = false): Omit<DeleteResult, "more"> => ({
-  deleted: records.length,
-  previous: previous ? records : [],
-  revision: records.length > 0 ? txn.revision : txn.revision - 1,
+const plusSize = ({ keys, keyBytes, valueBytes }: SweptTotal, size: RecordSize): SweptTotal => ({
+  keys: keys + 1,
+  keyBytes: keyBytes + size.key.length,
+  valueBytes: valueBytes + size.valueBytes,
+});
+
+/** All of a range, as far as an answer carries them. */
+function recordsOf(txn: Txn, range: KeyRange): StoredRecord[] {
+  const source: RangeSource = { range: (within, options) => txn.range(KV, within, options) };
+  const records: StoredRecord[] = [];
+  let bytes = 0;
+  for (const slice of slices(range, false, source)) {
+    records.push(...slice);
+    for (const record of slice) bytes += record.key.length + record.value.length;
+    if (records.length > ANSWER_MAX.keys || bytes > ANSWER_MAX.bytes) throw tooMany(ANSWER_MAX.keys);
+  }
+  return records;
+}
+
+const tooMany = (limit: number): HoldfastError =>
+  new HoldfastError("too_large", `more than ${limit} keys, or very large ones: delete them in smaller ranges`, {
+    limit,
+  });
+
+const deletedOf = (txn: Txn, { length }: readonly unknown[]): Pick<DeleteResult, "deleted" | "revision"> => ({
+  deleted: length,
+  revision: length > 0 ? txn.revision : txn.revision - 1,
 });
 
 /** A key with all that it has. */

@@ -1,6 +1,6 @@
 /** What the store asks of its storage, and the shapes kept there. One implementation: `sqlite.sql.ts`. */
 import type { Caller } from "../model.ts";
-import type { Change, KeyRange, RangeOptions, Reader, Space, StoredRecord } from "./txn.ts";
+import type { Change, KeyRange, RangeOptions, Reader, Space, SpacedRange, StoredRecord } from "./txn.ts";
 
 /** The part of a commit that is audited and hash-chained. */
 export interface CommitEntry {
@@ -13,6 +13,8 @@ export interface CommitEntry {
 
 export interface Commit extends CommitEntry {
   changes: Change[];
+  /** What the base had in these ranges was swept away, before anything was written. */
+  sweeps: readonly SpacedRange[];
 }
 
 /** One change as the log keeps it; values are found in the records and the history. */

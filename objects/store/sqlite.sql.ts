@@ -26,7 +26,7 @@ import type {
 import { parseCanonical } from "./canonical.ts";
 import { PendingWrites } from "./pending.ts";
 import { RecordCache } from "./record-cache.ts";
-import type { Change, KeyRange, Place, RangeOptions, Space, StoredRecord } from "./txn.ts";
+import type { Change, KeyRange, Place, RangeOptions, RecordSize, Space, SpacedRange, StoredRecord } from "./txn.ts";
 import { changeKey, isOneKey } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
@@ -200,25 +200,19 @@ export class SqliteBackend implements Backend {
       const record = this.get(space, range.from);
       return record ? [record] : [];
     }
+    const { where, bindings } = within(space, range);
     const order = options.reverse ? "DESC" : "ASC";
-    const limit = options.limit ?? -1;
-    const sql = this.#reading(space);
-    const rows =
-      range.to === null
-        ? sql.all(
-            `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? ORDER BY key ${order} LIMIT ?`,
-            space,
-            range.from,
-            limit,
-          )
-        : sql.all(
-            `SELECT ${COLUMNS} FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key ${order} LIMIT ?`,
-            space,
-            range.from,
-            range.to,
-            limit,
-          );
-    return rows.map((row) => this.#record(space, row));
+    const query = `SELECT ${COLUMNS} FROM records WHERE ${where} ORDER BY key ${order} LIMIT ?`;
+    return this.#reading(space)
+      .all(query, ...bindings, options.limit ?? -1)
+      .map((row) => this.#record(space, row));
+  }
+
+  sizes(space: Space, range: KeyRange, limit: number): RecordSize[] {
+    const { where, bindings } = within(space, range);
+    return this.#reading(space)
+      .all(`SELECT key, length(value) FROM records WHERE ${where} ORDER BY key LIMIT ?`, ...bindings, limit)
+      .map(([key, valueBytes]) => ({ key: bytes(key), valueBytes: Number(valueBytes) }));
   }
 
   leased(lease: string): Place[] {
@@ -241,16 +235,8 @@ export class SqliteBackend implements Backend {
   }
 
   countRange(space: Space, range: KeyRange): number {
-    const sql = this.#reading(space);
-    const row =
-      range.to === null
-        ? sql.all("SELECT count(*) FROM records WHERE space = ? AND key >= ?", space, range.from)[0]
-        : sql.all(
-            "SELECT count(*) FROM records WHERE space = ? AND key >= ? AND key < ?",
-            space,
-            range.from,
-            range.to,
-          )[0];
+    const { where, bindings } = within(space, range);
+    const [row] = this.#reading(space).all(`SELECT count(*) FROM records WHERE ${where}`, ...bindings);
     return Number(row?.[0] ?? 0);
   }
 
@@ -315,17 +301,36 @@ export class SqliteBackend implements Backend {
   }
 
   append(appended: AppendedCommit): void {
-    this.batch(() => this.#append(appended, this.#pending!));
+    this.batch(() => {
+      const { sweeps, revision } = appended.commit;
+      // What is pending lies below.
+      if (sweeps.length > 0) this.#flush();
+      for (const range of sweeps) this.#sweep(range, revision);
+      this.#append(appended, this.#pending!);
+    });
+  }
+
+  /** In the database alone: values come up to any size, and there may be very many of them. */
+  #sweep({ space, ...range }: SpacedRange, revision: number): void {
+    const { where, bindings } = within(space, range);
+    if (this.#isKept(space)) {
+      const columns = HISTORY_COLUMNS.replace("until", "?");
+      const query = `INSERT INTO history (${HISTORY_COLUMNS}) SELECT ${columns} FROM records WHERE ${where}`;
+      this.#direct.all(query, revision, ...bindings);
+    }
+    this.#direct.all(`DELETE FROM records WHERE ${where}`, ...bindings);
+    this.#recent.clear();
+    this.#foreseen.clear();
   }
 
   #append({ commit, canonical, content, hash, replay }: AppendedCommit, pending: PendingWrites): void {
     const { revision } = commit;
-    const replaced = commit.changes.filter(
-      ({ space, before }) => before !== null && (this.#allSince !== null || !this.#transient.has(space)),
-    );
+    const replaced = commit.changes.filter(({ space, before }) => before !== null && this.#isKept(space));
     for (const { space, key, before } of this.#copyReplaced(replaced, revision, pending))
       pending.replace([space, key, revision, ...this.#columns(space, before!)], before!.value.length);
-    for (const { space, key, after } of commit.changes) pending.write(space, key, after);
+    for (const { space, key, after, isSwept } of commit.changes) {
+      if (after !== null || !isSwept) pending.write(space, key, after);
+    }
     pending.append([revision, canonical.slice(0, CANONICAL_CHARS_MAX), content, hash], canonical.length, replay);
     for (let at = CANONICAL_CHARS_MAX, part = 0; at < canonical.length; at += CANONICAL_CHARS_MAX, part++) {
       this.#direct.all(
@@ -356,6 +361,10 @@ export class SqliteBackend implements Backend {
       others.push(...changes.slice(copied));
     }
     return others;
+  }
+
+  #isKept(space: Space): boolean {
+    return this.#allSince !== null || !this.#transient.has(space);
   }
 
   /** Where a whole space is read: what is pending of others can wait. */
@@ -425,10 +434,12 @@ export class SqliteBackend implements Backend {
   }
 
   dropHistory(rows: LogRow[], revision: number): void {
+    this.#flush();
     for (const row of rows) {
-      for (const { space, key } of row.changes) {
+      for (const [space, changes] of Map.groupBy(row.changes, (change) => change.space)) {
         if (this.#transient.has(space)) continue;
-        this.#sql.all("DELETE FROM history WHERE space = ? AND key = ? AND until = ?", space, key, row.revision);
+        const keys = changes.map(({ key }) => key);
+        inChunks(FORGETS, keys, (query, chunk) => void this.#direct.all(query, row.revision, space, ...chunk));
       }
     }
     this.setMeta("compacted", String(revision));
@@ -654,8 +665,9 @@ function insertInto(table: string, columns: string): Statement[] {
 const forMany = (queryOf: (list: string) => string, counts = [BINDINGS_MAX - 1, 16, 4, 1]): Statement[] =>
   counts.map((count) => ({ count, query: queryOf(`(${Array(count).fill("?").join(", ")})`) }));
 
+const HISTORY_COLUMNS = `space, key, until, ${COLUMNS.replace("key, ", "")}`;
 const RECORDS = insertInto("records", `space, ${COLUMNS}`);
-const HISTORY = insertInto("history", `space, key, until, ${COLUMNS.replace("key, ", "")}`);
+const HISTORY = insertInto("history", HISTORY_COLUMNS);
 const STAGING = insertInto("staging", `space, ${COLUMNS}`);
 const LOG = insertInto("log", "revision, canonical, content, hash");
 /** Of commands that were given a request id. */
@@ -664,14 +676,24 @@ const SELECTS = forMany((keys) => `SELECT ${COLUMNS} FROM records WHERE space = 
 const DELETES = forMany((keys) => `DELETE FROM records WHERE space = ? AND key IN ${keys}`);
 const COPIES = forMany(
   (keys) =>
-    `INSERT INTO history SELECT space, key, ?, ${COLUMNS.replace("key, ", "")} FROM records WHERE space = ? AND key IN ${keys}`,
+    `INSERT INTO history (${HISTORY_COLUMNS}) SELECT ${HISTORY_COLUMNS.replace("until", "?")} FROM records WHERE space = ? AND key IN ${keys}`,
   [BINDINGS_MAX - 2, 16],
 );
 const LEASED = forMany((leases) => `SELECT lease, space, key FROM records WHERE lease IN ${leases} LIMIT ?`);
+const FORGETS = forMany(
+  (keys) => `DELETE FROM history WHERE until = ? AND space = ? AND key IN ${keys}`,
+  [BINDINGS_MAX - 2, 16, 4, 1],
+);
 
 function bytes(value: SqlValue | undefined): Uint8Array {
   // An empty blob comes without memory behind it: zlib takes that for a fresh start, and a binding for NULL.
   if (value instanceof Uint8Array) return value.length > 0 ? value : new Uint8Array();
   if (value instanceof ArrayBuffer) return value.byteLength > 0 ? new Uint8Array(value) : new Uint8Array();
   throw new HoldfastError("corrupt", "a stored byte string has another type");
+}
+
+/** The condition on records of a range, and what is bound in it. */
+function within(space: Space, { from, to }: KeyRange): { where: string; bindings: SqlValue[] } {
+  if (to === null) return { where: "space = ? AND key >= ?", bindings: [space, from] };
+  return { where: "space = ? AND key >= ? AND key < ?", bindings: [space, from, to] };
 }

@@ -8,7 +8,19 @@ import { compareBytes, fromBase64, toBase64, utf8 } from "../bytes.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Backend, Commit, LogRow, SnapshotCursor, SnapshotPage } from "./backend.ts";
 import { canonicalText } from "./canonical.ts";
-import type { Change, Context, KeyRange, Place, RangeOptions, Reader, Space, StoredRecord } from "./txn.ts";
+import { EventBatcher } from "./event-batch.ts";
+import type {
+  Change,
+  Context,
+  KeyRange,
+  Place,
+  RangeOptions,
+  Reader,
+  RecordSize,
+  Space,
+  SpacedRange,
+  StoredRecord,
+} from "./txn.ts";
 import { assertRevision, inRange, isOneKey, OverlayTxn } from "./txn.ts";
 
 /** SHA-256 over the concatenation of the chunks; synchronous, because a commit is one turn. */
@@ -37,14 +49,16 @@ export interface StoreEvent {
   before: StoredRecord | null;
 }
 
-export interface WatchRange extends KeyRange {
-  space: Space;
-}
+export type WatchRange = SpacedRange;
 
 export interface EventsOptions {
+  /** The batch ends with the first revision with which it has so many; default 1000. */
   limit?: number | undefined;
+  /** And it has no more bytes than this, unless its only revision has. */
   bytesMax?: number | undefined;
   resumes?: boolean | undefined;
+  /** With the record before each change; default true. */
+  previous?: boolean | undefined;
 }
 
 export interface EventBatch {
@@ -121,6 +135,7 @@ export class Store implements Reader {
       caller: context.caller,
       requestId: call.requestId ?? null,
       changes,
+      sweeps: txn.sweeps,
     };
     const canonical = canonicalText(commit);
     const content = this.#digest(...contentChunks(changes));
@@ -143,6 +158,10 @@ export class Store implements Reader {
 
   range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[] {
     return this.#backend.range(space, range, options);
+  }
+
+  sizes(space: Space, range: KeyRange, limit: number): RecordSize[] {
+    return this.#backend.sizes(space, range, limit);
   }
 
   leased(lease: string): Place[] {
@@ -211,21 +230,18 @@ export class Store implements Reader {
    * events, or after a long scan): go on from the batch's revision. Who `resumes` gets what is still known of compacted
    * history: what memory has, and the compacted revision itself. Codes: `compacted`, `future_revision`.
    */
-  eventsSince(
-    since: number,
-    ranges: WatchRange[],
-    { limit = 1000, bytesMax = Infinity, resumes = false }: EventsOptions = {},
-  ): EventBatch {
+  eventsSince(since: number, ranges: WatchRange[], options: EventsOptions = {}): EventBatch {
     assertRevision("since", since);
     if (since > this.#revision) throw this.#futureError(since);
     const oldest = this.#recent[0]?.commit.revision;
     const isRecent = oldest !== undefined && since >= oldest - 1;
-    const isKnown = resumes && (isRecent || since === this.#compacted - 1);
+    const isKnown = options.resumes === true && (isRecent || since === this.#compacted - 1);
     if (since < this.#compacted && !isKnown) throw this.#compactedError(since);
-    if (isRecent) return this.#recentEvents(since, ranges, limit, bytesMax);
+    const batch = new EventBatcher(options);
+    if (isRecent) return this.#recentEvents(since, ranges, batch);
     const isKept = since === this.#revision || ranges.every(({ space }) => since >= this.#backend.historyBegins(space));
     if (!isKept) throw this.#compactedError(since, (oldest ?? this.#revision + 1) - 1);
-    return this.#loggedEvents(since, ranges, limit, bytesMax);
+    return this.#loggedEvents(since, ranges, batch);
   }
 
   /** Codes: `compacted` (it is already), `future_revision`. */
@@ -304,38 +320,42 @@ export class Store implements Reader {
     }
   }
 
-  #recentEvents(since: number, ranges: WatchRange[], limit: number, bytesMax: number): EventBatch {
-    const events: StoreEvent[] = [];
+  #recentEvents(since: number, ranges: WatchRange[], batch: EventBatcher): EventBatch {
     let through = since;
-    let bytes = 0;
     for (let i = this.#recent.length - (this.#revision - since); i < this.#recent.length; i++) {
-      const { commit } = this.#recent[i]!;
-      for (const { space, key, before, after } of commit.changes) {
-        if (!matches(space, key, ranges)) continue;
-        events.push({ revision: commit.revision, space, key, record: after, before });
-        bytes += sizeOf(key, after, before);
-      }
-      through = commit.revision;
-      if (events.length >= limit || bytes >= bytesMax) return { events, revision: through };
+      const { revision, changes } = this.#recent[i]!.commit;
+      const told = changes
+        .filter(({ space, key }) => matches(space, key, ranges))
+        .map(({ space, key, before, after, isSwept }) => ({
+          space,
+          key,
+          record: after,
+          before: () => (isSwept ? this.#backend.replacedBy(space, key, revision) : before),
+        }));
+      if (!batch.add(revision, told)) break;
+      through = revision;
+      if (batch.isFull) break;
     }
-    return { events, revision: this.#revision };
+    return batch.endingAt(through);
   }
 
-  #loggedEvents(since: number, ranges: WatchRange[], limit: number, bytesMax: number): EventBatch {
-    const events: StoreEvent[] = [];
-    let bytes = 0;
+  #loggedEvents(since: number, ranges: WatchRange[], batch: EventBatcher): EventBatch {
     const rows = this.#backend.log(since, SCAN_COMMITS_MAX);
-    for (const row of rows) {
-      for (const { space, key, type } of row.changes) {
-        if (!matches(space, key, ranges)) continue;
-        const record = type === "put" ? this.#backend.getAt(space, key, row.revision) : undefined;
-        const before = this.#backend.replacedBy(space, key, row.revision);
-        events.push({ revision: row.revision, space, key, record: record ?? null, before: before ?? null });
-        bytes += sizeOf(key, record, before);
-      }
-      if (events.length >= limit || bytes >= bytesMax) return { events, revision: row.revision };
+    let through = since;
+    for (const { revision, changes } of rows) {
+      const told = changes
+        .filter(({ space, key }) => matches(space, key, ranges))
+        .map(({ space, key, type }) => ({
+          space,
+          key,
+          record: (type === "put" && this.#backend.getAt(space, key, revision)) || null,
+          before: () => this.#backend.replacedBy(space, key, revision),
+        }));
+      if (!batch.add(revision, told)) return batch.endingAt(through);
+      through = revision;
+      if (batch.isFull) return batch.endingAt(through);
     }
-    return { events, revision: rows.length < SCAN_COMMITS_MAX ? this.#revision : rows.at(-1)!.revision };
+    return batch.endingAt(rows.length < SCAN_COMMITS_MAX ? this.#revision : through);
   }
 
   #assertReadable(revision: number, begins: number): void {
@@ -364,11 +384,6 @@ export class Store implements Reader {
     );
   }
 }
-
-type Maybe = StoredRecord | null | undefined;
-
-const sizeOf = (key: Uint8Array, record: Maybe, before: Maybe): number =>
-  key.length + (record?.value.length ?? 0) + (before?.value.length ?? 0);
 
 function matches(space: Space, key: Uint8Array, ranges: WatchRange[]): boolean {
   for (const range of ranges) if (range.space === space && inRange(key, range)) return true;

@@ -29,6 +29,8 @@ export interface Change {
   key: Uint8Array;
   before: StoredRecord | null;
   after: StoredRecord | null;
+  /** The record before was swept away: nobody has looked at it, and `before` is null. History has it. */
+  isSwept?: true;
 }
 
 /** A record by its name. */
@@ -43,10 +45,19 @@ export interface KeyRange {
   to: Uint8Array | null;
 }
 
+export interface SpacedRange extends KeyRange {
+  space: Space;
+}
+
 export interface RangeOptions {
   /** At most this many records. */
   limit?: number;
   reverse?: boolean;
+}
+
+export interface RecordSize {
+  key: Uint8Array;
+  valueBytes: number;
 }
 
 export interface Reader {
@@ -55,6 +66,8 @@ export interface Reader {
   getMany(space: Space, keys: readonly Uint8Array[]): (StoredRecord | undefined)[];
   /** Records in key order. */
   range(space: Space, range: KeyRange, options?: RangeOptions): StoredRecord[];
+  /** Their keys and sizes alone; values, which may be large, are not read. */
+  sizes(space: Space, range: KeyRange, limit: number): RecordSize[];
   /** Everything that hangs on a lease. */
   leased(lease: string): Place[];
   /** As many `leased`s, in their order, kept at hand like records; null when more than `limit` records hang on them. */
@@ -67,7 +80,16 @@ export interface History {
   rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[];
 }
 
+/** Of records that were swept away. */
+export interface SweptTotal {
+  keys: number;
+  keyBytes: number;
+  valueBytes: number;
+}
+
 export interface Txn extends Reader, History {
+  /** What this command has swept so far. */
+  readonly sweptTotal: SweptTotal;
   /** The revision this command will have, if it writes. */
   readonly revision: number;
   /** Writes a record, and answers it. `lease` null or absent detaches it from the lease it had. */
@@ -76,6 +98,8 @@ export interface Txn extends Reader, History {
   create(space: Space, key: Uint8Array, value: Uint8Array): void;
   /** True when the key was there. */
   delete(space: Space, key: Uint8Array): boolean;
+  /** Deletes a whole range; `swept` are all there are in it. What they hold goes into history where it lies, unseen. */
+  sweep(space: Space, range: KeyRange, swept: readonly RecordSize[]): void;
 }
 
 /** What a command is handed besides its input: it has no other clock, randomness or identity. */
@@ -93,11 +117,13 @@ export const KEY_BYTES_MAX = 4096;
 /** The base a command's writes are laid over. */
 export class OverlayTxn implements Txn {
   readonly revision: number;
+  readonly sweptTotal: SweptTotal = { keys: 0, keyBytes: 0, valueBytes: 0 };
   readonly #base: Reader;
   readonly #history: History;
   readonly #changes = new Map<string, Change>();
   /** The keys of `#changes`, by space. */
   readonly #touched = new Map<Space, KeyOrder>();
+  readonly #sweeps: SpacedRange[] = [];
   /** What was read from the base, which stands still while a command runs. */
   readonly #read = new Map<string, StoredRecord | undefined>();
   /** What hangs on a lease there, likewise. */
@@ -113,7 +139,14 @@ export class OverlayTxn implements Txn {
 
   /** The effective changes, in the order in which their keys were first touched. */
   changes(): Change[] {
-    return [...this.#changes.values()].filter((change) => change.before !== null || change.after !== null);
+    return [...this.#changes.values()].filter(
+      ({ before, after, isSwept = false }) => before !== null || after !== null || isSwept,
+    );
+  }
+
+  /** The ranges that were swept: all that the base has in them is a change. */
+  get sweeps(): readonly SpacedRange[] {
+    return this.#sweeps;
   }
 
   /** Keys that were written or deleted. */
@@ -139,9 +172,7 @@ export class OverlayTxn implements Txn {
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
     const { limit = Infinity, reverse = false } = options;
-    const to = range.to && changeKey(space, range.to);
-    const touched = this.#touched.get(space)?.between(changeKey(space, range.from), to, reverse);
-    if (!touched) return this.#base.range(space, range, options);
+    const touched = this.#touchedIn(space, range, reverse);
     let next = touched.next();
     if (next.done) return this.#base.range(space, range, options);
     const found: StoredRecord[] = [];
@@ -171,6 +202,11 @@ export class OverlayTxn implements Txn {
       rest = reverse ? { from: range.from, to: last } : { from: keyAfter(last), to: range.to };
     }
     return found;
+  }
+
+  sizes(space: Space, range: KeyRange, limit: number): RecordSize[] {
+    if (this.#touchedIn(space, range).next().done) return this.#base.sizes(space, range, limit);
+    return this.range(space, range, { limit }).map(({ key, value }) => ({ key, valueBytes: value.length }));
   }
 
   rangeAt(space: Space, range: KeyRange, revision: number, options?: RangeOptions): StoredRecord[] {
@@ -230,6 +266,30 @@ export class OverlayTxn implements Txn {
     this.#hang(change, null);
     change.after = null;
     return existed;
+  }
+
+  sweep(space: Space, range: KeyRange, swept: readonly RecordSize[]): void {
+    for (const id of this.#touchedIn(space, range)) {
+      const change = this.#changes.get(id)!;
+      this.#hang(change, null);
+      change.after = null;
+      if (change.before === null) continue;
+      change.before = null;
+      change.isSwept = true;
+    }
+    for (const { key, valueBytes } of swept) {
+      this.sweptTotal.keys++;
+      this.sweptTotal.keyBytes += key.length;
+      this.sweptTotal.valueBytes += valueBytes;
+      const id = changeKey(space, key);
+      if (!this.#changes.has(id)) this.#note(id, { space, key, before: null, after: null, isSwept: true });
+    }
+    this.#sweeps.push({ space, ...range });
+  }
+
+  #touchedIn(space: Space, { from, to }: KeyRange, reverse = false): Iterator<string, undefined> & Iterable<string> {
+    const order = this.#touched.get(space);
+    return order ? order.between(changeKey(space, from), to && changeKey(space, to), reverse) : [].values();
   }
 
   #touch(space: Space, key: Uint8Array): Change {

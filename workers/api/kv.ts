@@ -106,7 +106,7 @@ export const kvRoutes = [
         parts: ({ params, query }) => [{ verb: "delete", kind: "kv", ...targetOf(params, query.prefix) }],
       },
     ],
-    query: z.strictObject({ cas, prefix: flag("All keys that begin so, up to 10,000") }),
+    query: z.strictObject({ cas, prefix: flag("All keys that begin so, up to 100,000") }),
     response: z.object({ deleted: z.number().int() }),
     async handle({ client, params, query, options }): Promise<ApiResult> {
       const key = utf8(params["key"]!);

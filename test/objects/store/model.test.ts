@@ -14,6 +14,13 @@ const SPACES = ["kv", "other"];
 
 type State = Map<string, StoredRecord>;
 
+const within = (state: State, space: string, range: KeyRange): StoredRecord[] =>
+  [...state]
+    .filter(([id]) => id.startsWith(`${space}:`))
+    .map(([, record]) => record)
+    .filter(({ key }) => compareBytes(key, range.from) >= 0 && (range.to === null || compareBytes(key, range.to) < 0))
+    .toSorted((a, b) => compareBytes(a.key, b.key));
+
 /** All states, by revision. */
 class Model {
   states: State[] = [new Map()];
@@ -24,11 +31,7 @@ class Model {
   }
 
   at(revision: number, space: string, range: KeyRange): StoredRecord[] {
-    return [...this.states[revision]!]
-      .filter(([id]) => id.startsWith(`${space}:`))
-      .map(([, record]) => record)
-      .filter(({ key }) => compareBytes(key, range.from) >= 0 && (range.to === null || compareBytes(key, range.to) < 0))
-      .toSorted((a, b) => compareBytes(a.key, b.key));
+    return within(this.states[revision]!, space, range);
   }
 
   /** What changed between a revision and the one before. */
@@ -46,7 +49,7 @@ class Model {
   }
 }
 
-type Write = { put: boolean; space: string; key: string; value: string; lease: string | null };
+type Write = { type: "put" | "delete" | "sweep"; space: string; key: string; value: string; lease: string | null };
 type Step =
   | { type: "run"; writes: Write[]; fails: boolean }
   | { type: "expire"; lease: string }
@@ -59,7 +62,7 @@ const key = fc.oneof(
   fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), maxLength: 3 }),
 );
 const write: fc.Arbitrary<Write> = fc.record({
-  put: fc.boolean().map((isDelete) => !isDelete),
+  type: fc.constantFrom("put", "put", "delete", "sweep"),
   space: fc.constantFrom(...SPACES),
   key,
   value: fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), maxLength: 5 }),
@@ -98,15 +101,21 @@ const rangeArbitrary: fc.Arbitrary<KeyRange> = fc
   .record({ from: key, to: fc.option(key) })
   .map(({ from, to }) => ({ from: fromBinaryString(from), to: to === null ? null : fromBinaryString(to) }));
 
-interface Writer extends Pick<Txn, "delete"> {
+interface Writer extends Pick<Txn, "delete" | "sizes" | "sweep"> {
   put(...args: Parameters<Txn["put"]>): void;
 }
 
 /** Which bytes a write is about; both sides run the same. */
 function apply(txn: Writer, writes: Write[]): void {
-  for (const { put, space, key: name, value, lease } of writes) {
-    if (put) txn.put(space, fromBinaryString(name), fromBinaryString(value), lease);
-    else txn.delete(space, fromBinaryString(name));
+  for (const { type, space, key: name, value, lease } of writes) {
+    const bytes = fromBinaryString(name);
+    if (type === "put") txn.put(space, bytes, fromBinaryString(value), lease);
+    else if (type === "delete") txn.delete(space, bytes);
+    else {
+      // To where, the value says; nothing: to the end.
+      const range = { from: bytes, to: value === "" ? null : fromBinaryString(value) };
+      txn.sweep(space, range, txn.sizes(space, range, 1000));
+    }
   }
 }
 
@@ -130,6 +139,11 @@ function runOnModel(model: Model, writes: Write[]): void {
         });
       },
       delete: (space, bytes) => after.delete(`${space}:${toBinaryString(bytes)}`),
+      sizes: (space, range) =>
+        within(after, space, range).map(({ key: bytes, value }) => ({ key: bytes, valueBytes: value.length })),
+      sweep(space, _range, swept) {
+        for (const { key: bytes } of swept) after.delete(`${space}:${toBinaryString(bytes)}`);
+      },
     },
     writes,
   );

@@ -9,7 +9,11 @@ import { OverlayTxn } from "../../../objects/store/txn.ts";
 import { context, openStore } from "./memory.ts";
 
 const key = fc.string({ unit: fc.constantFrom("\0", "a", "b", "\x80", "\xff"), maxLength: 2 });
-const step = fc.record({ type: fc.constantFrom("put", "delete", "range"), space: fc.constantFrom("kv", "other"), key });
+const step = fc.record({
+  type: fc.constantFrom("put", "delete", "sweep", "range"),
+  space: fc.constantFrom("kv", "other"),
+  key,
+});
 const asked = fc.record({
   from: key,
   to: fc.option(key),
@@ -32,6 +36,8 @@ test("a range is the base with what was written over it, wherever it begins and 
       const wanted = (reverse ? inside.toReversed() : inside).slice(0, limit);
       const got = txn.range(space, range, { reverse, ...(limit !== undefined && { limit }) });
       expect(got.map((record) => toBinaryString(record.key))).toEqual(wanted);
+      const sizes = txn.sizes(space, range, limit ?? 1000);
+      expect(sizes.map(({ key: bytes }) => toBinaryString(bytes))).toEqual(inside.slice(0, limit));
     };
     // A transaction in a transaction is the same over another base.
     let txn = outer;
@@ -44,6 +50,11 @@ test("a range is the base with what was written over it, wherever it begins and 
       } else if (type === "delete") {
         txn.delete(space, fromBinaryString(name));
         set.delete(name);
+      } else if (type === "sweep") {
+        const end = name.slice(0, -1) + "\xff";
+        const swept = { from: fromBinaryString(name), to: fromBinaryString(end) };
+        txn.sweep(space, swept, txn.sizes(space, swept, 1000));
+        for (const one of set) if (one >= name && one < end) set.delete(one);
       } else compare(txn, space as "kv" | "other");
     }
     compare(txn, "kv");

@@ -176,6 +176,53 @@ describe("commits", () => {
   });
 });
 
+describe("a range that is swept", () => {
+  const swept = { from: utf8("k"), to: utf8("l") };
+  const sweep = (store: Store) =>
+    store.run({ command: "sweep" }, context(), (txn) => txn.sweep("kv", swept, txn.sizes("kv", swept, 100)));
+
+  test("W9: tells what was there before each key, from memory and from the log", () => {
+    const database = new MemoryDatabase();
+    const { store } = openStore(database);
+    put(store, "k1", "x");
+    put(store, "k2", "y");
+    const { revision } = sweep(store);
+    for (const one of [store, openStore(database).store]) {
+      const { events } = one.eventsSince(revision - 1, [ALL]);
+      expect(events.map(({ record, before }) => [record, text(before!.value)])).toEqual([
+        [null, "x"],
+        [null, "y"],
+      ]);
+      expect(one.eventsSince(revision - 1, [ALL], { previous: false }).events).toMatchObject([
+        { key: utf8("k1"), before: null },
+        { key: utf8("k2"), before: null },
+      ]);
+    }
+  });
+
+  test("comes alone in a batch that it would make too large", () => {
+    const { store } = openStore();
+    for (let i = 0; i < 50; i++) put(store, `k${i}`, "");
+    put(store, "before", "");
+    const { revision } = sweep(store);
+    put(store, "after", "");
+    const since = revision - 2;
+    const batch = (at: number) => store.eventsSince(at, [ALL], { bytesMax: 1000 });
+    expect([batch(since).revision, batch(revision - 1).revision]).toEqual([revision - 1, revision]);
+    expect(batch(revision - 1).events).toHaveLength(50);
+  });
+
+  test("is told without what was there before, where that is more than an answer carries", () => {
+    const { store } = openStore();
+    const value = new Uint8Array(VALUE_BYTES_MAX);
+    for (let i = 0; i < 25; i++)
+      store.run({ command: "put" }, context(), (txn) => txn.put("kv", utf8(`k${String(i).padStart(2, "0")}`), value));
+    const { revision } = sweep(store);
+    const { events } = store.eventsSince(revision - 1, [ALL]);
+    expect(events.map(({ before }) => before !== null)).toEqual([...Array(19).fill(true), ...Array(6).fill(false)]);
+  });
+});
+
 describe("old revisions", () => {
   test("K9: below the compaction `compacted`, above the newest `future_revision`, never silently another", () => {
     const { store } = openStore();
