@@ -190,7 +190,7 @@ export const etcdCtl = [...keys, ...transactions, ...watches, ...leases, ...coor
 
 /** A minute of load. What it says of the machine is not a step. */
 export const etcdCtlPerf = [
-  ctl(["check", "perf", "--load=m"], /^(PASS|FAIL): Throughput is/m),
+  ctl(["check", "perf", "--load=m"], /^(PASS|FAIL): Throughput /m),
   // It has cleaned up what it wrote, by one deletion.
   ctl(["get", "/etcdctl-check-perf/", "--prefix", "--keys-only", "--limit=1"], /^\s*$/),
 ];
