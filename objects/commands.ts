@@ -178,9 +178,11 @@ export const COMMANDS = {
   "role.revoke": (txn: Txn, context: Context, input: { name: string; place: roles.Place }) =>
     roles.revokeFromRole(txn, context, input),
   "user.create": (txn: Txn, context: Context, input: users.UserInput) => users.createUser(txn, context, input),
+  "user.put": (txn: Txn, context: Context, input: users.UserPut) => users.putUser(txn, context, input),
   "user.setPassword": (txn: Txn, context: Context, input: { name: string; password: string | null }) =>
     users.setPassword(txn, context, input),
-  "user.delete": (txn: Txn, context: Context, input: { name: string }) => users.deleteUser(txn, context, input),
+  "user.delete": (txn: Txn, context: Context, input: { name: string; cas?: number | undefined }) =>
+    users.deleteUser(txn, context, input),
   "user.grant": (txn: Txn, context: Context, input: users.UserGrant) => users.grantToUser(txn, context, input),
   "user.revoke": (txn: Txn, context: Context, input: users.UserGrant) => users.revokeFromUser(txn, context, input),
   "login.turnOn": (txn: Txn, context: Context, input: { administrator: string }) =>

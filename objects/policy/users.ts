@@ -37,10 +37,23 @@ export type UserView = Omit<Stored<User>, "password" | "credential" | "policies"
   roles: Link[];
 };
 
+export type DescribedUser = UserView & Pick<User, "statements">;
+
 export interface UserInput {
   name: string;
   password: string | null;
   statements?: Statement[] | undefined;
+}
+
+/** Replaces what the user may. */
+export interface UserPut {
+  name: string;
+  /** Absent: it stays as it is; a new user has none. */
+  password?: string | null | undefined;
+  policies?: LinkInput[] | undefined;
+  roles?: LinkInput[] | undefined;
+  statements?: Statement[] | undefined;
+  cas?: number | undefined;
 }
 
 /** One of the two. */
@@ -72,6 +85,28 @@ export function createUser(txn: Txn, context: Context, { name, password, stateme
   );
 }
 
+/**
+ * Writes a user, known or new. Codes: `not_found` (a policy or role), `conflict`, `unsupported` (the administrator's right to
+ * all, while logins are on), `invalid_argument`, `too_large`.
+ */
+export function putUser(txn: Txn, context: Context, input: UserPut): DescribedUser {
+  const { name, password, statements = [], cas } = input;
+  assertLabel("name", name);
+  if (password !== undefined) assertPassword(password);
+  assertStatements("statements", statements);
+  const before = users.findByName(txn, name);
+  const policies = resolvePolicyLinks(txn, input.policies ?? []);
+  if (before && !policies.includes(MANAGEMENT_ID)) assertNotAdministrator(txn, before);
+  const grants = { policies, roles: resolveLinks("roles", input.roles ?? [], roleFinder(txn)), statements };
+  const isKept = before !== undefined && password === undefined;
+  const secret = isKept
+    ? { password: before.password, credential: before.credential }
+    : { password: password ?? null, credential: freshId(context) };
+  changeLoginState(txn);
+  users.put(txn, { id: before?.id ?? freshId(context), name, ...secret, ...grants }, cas);
+  return describeUser(txn, { name });
+}
+
 /** Another password, or none. Codes: `not_found`, `invalid_argument`. */
 export function setPassword(
   txn: Txn,
@@ -82,12 +117,16 @@ export function setPassword(
   return change(txn, requireUser(txn, name), { password, credential: freshId(context) });
 }
 
-/** Codes: `not_found`, `unsupported` (the administrator, while logins are on). */
-export function deleteUser(txn: Txn, _context: Context, { name }: { name: string }): null {
+/** Codes: `not_found`, `conflict`, `unsupported` (the administrator, while logins are on). */
+export function deleteUser(
+  txn: Txn,
+  _context: Context,
+  { name, cas }: { name: string; cas?: number | undefined },
+): null {
   const user = requireUser(txn, name);
   assertNotAdministrator(txn, user);
   changeLoginState(txn);
-  users.delete(txn, user.id);
+  users.delete(txn, user.id, cas);
   return null;
 }
 
@@ -118,8 +157,10 @@ export function revokeFromUser(txn: Txn, _context: Context, { name, role, policy
 }
 
 /** Codes: `not_found`. */
-export const describeUser = (reader: Reader, { name }: { name: string }): UserView =>
-  viewOf(reader)(requireUser(reader, name));
+export function describeUser(reader: Reader, { name }: { name: string }): DescribedUser {
+  const user = requireUser(reader, name);
+  return { ...viewOf(reader)(user), statements: user.statements };
+}
 
 export function listUsers(reader: Reader, input: PageInput): Page<UserView> {
   const { items, after } = users.list(reader, input);

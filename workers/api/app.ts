@@ -35,6 +35,7 @@ import { snapshotRoutes } from "./snapshot.ts";
 import { streamRoutes } from "./stream/stream.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { txnRoutes } from "./txn.ts";
+import { userRoutes } from "./users.ts";
 import { watchRoutes } from "./watch.ts";
 
 export const routes: Route[] = [
@@ -57,6 +58,7 @@ export const routes: Route[] = [
   ...policyRoutes,
   ...roleRoutes,
   ...tokenRoutes,
+  ...userRoutes,
 ];
 
 const tree = new RouteTree("/api/v1/namespaces/{namespace}", routes);

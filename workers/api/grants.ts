@@ -1,8 +1,9 @@
-/** What policies, roles and tokens have in common on the wire: links by name, where they are kept, what a write entails. */
+/** What policies, roles, tokens and users have in common on the wire: links by name, where they are kept, what a write entails. */
 import { z } from "@hono/zod-openapi";
-import type { CommandInput, CommandName, CommandOutput } from "../../objects/commands.ts";
+import type { CommandInput, CommandName, CommandOutput, QueryInput, QueryOutput } from "../../objects/commands.ts";
 import { HoldfastError } from "../../objects/errors.ts";
 import type { Link, LinkInput } from "../../objects/policy/grants.ts";
+import type { PageInput } from "../../objects/policy/records.ts";
 import type { Permission } from "../request/permission.ts";
 import { forgetAuthorizers } from "../request/authorizer.ts";
 import { primaryOf } from "../request/datacenter.ts";
@@ -20,7 +21,6 @@ export const PUTTING: readonly Permission<unknown>[] = [
 ];
 export const DELETING: readonly Permission<unknown>[] = [{ verb: "delete", kind: "acl" }];
 
-export const page = z.strictObject({ after: words("Continue here, as an earlier answer told") });
 export const names = z.array(z.string()).max(256);
 export const existed = z.object({ existed: z.literal(true) });
 export const revisions = { createRevision: z.number().int(), modRevision: z.number().int() };
@@ -43,6 +43,40 @@ function primaryClient({ client, env }: Pick<Asked, "client" | "env">): Namespac
   const primary = primaryOf(env.platform);
   return client.datacenter === primary ? client : new NamespaceClient(env.platform, client.namespace, primary);
 }
+
+type Listing = "policy.list" | "role.list" | "token.list" | "user.list";
+type Item<N extends Listing> = QueryOutput<N>["items"][number];
+
+interface ListDefinition<N extends Listing> {
+  /** Of what is listed: in the path, and in the answer. */
+  plural: string;
+  id: string;
+  summary: string;
+  item: z.ZodType;
+  itemOf: (item: Item<N>) => unknown;
+}
+
+/** All there are of a kind, in parts. */
+export const listRoute = <N extends Listing>(
+  listing: N,
+  { plural, id, summary, item, itemOf }: ListDefinition<N>,
+): Route =>
+  primaryRoute({
+    method: "get",
+    path: `/${plural}`,
+    tag: "Policies",
+    id,
+    summary,
+    permission: READING,
+    query: z.strictObject({ after: words("Continue here, as an earlier answer told") }),
+    response: z.object({ [plural]: z.array(item), after: z.string().nullable() }),
+    async handle({ client, query }) {
+      const input: PageInput = { after: query.after ?? null };
+      const { value, revision } = await client.query(listing, input as QueryInput<N>);
+      const items: readonly Item<N>[] = value.items;
+      return { value: { [plural]: items.map(itemOf), after: value.after }, revision };
+    },
+  });
 
 /** Nothing is decided by older rights once the answer is out. */
 export async function write<N extends CommandName>(

@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Policy } from "../../objects/policy/policies.ts";
 import type { Stored } from "../../objects/policy/records.ts";
-import { DELETING, existed, orNull, page, primaryRoute, PUTTING, READING, revisions, write } from "./grants.ts";
+import { DELETING, existed, listRoute, orNull, primaryRoute, PUTTING, READING, revisions, write } from "./grants.ts";
 import { notFound, REVISION_MAX, whole } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
@@ -16,20 +16,12 @@ const output = summary
   .openapi("Policy");
 
 export const policyRoutes = [
-  primaryRoute({
-    method: "get",
-    path: "/policies",
-    tag,
+  listRoute("policy.list", {
+    plural: "policies",
     id: "listPolicies",
     summary: "All policies, without their statements",
-    permission: READING,
-    query: page,
-    response: z.object({ policies: z.array(summary), after: z.string().nullable() }),
-    async handle({ client, query }) {
-      const { value, revision } = await client.query("policy.list", { after: query.after ?? null });
-      const policies = value.items.map(({ extra: _extra, ...policy }) => policy);
-      return { value: { policies, after: value.after }, revision };
-    },
+    item: summary,
+    itemOf: ({ extra: _extra, ...policy }) => policy,
   }),
   primaryRoute({
     method: "get",

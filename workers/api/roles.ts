@@ -6,10 +6,10 @@ import {
   DELETING,
   existed,
   linksOf,
+  listRoute,
   names,
   namesOf,
   orNull,
-  page,
   primaryRoute,
   PUTTING,
   READING,
@@ -40,19 +40,12 @@ const body = z
   .openapi("RoleInput");
 
 export const roleRoutes = [
-  primaryRoute({
-    method: "get",
-    path: "/roles",
-    tag,
+  listRoute("role.list", {
+    plural: "roles",
     id: "listRoles",
     summary: "All roles, without statements of their own",
-    permission: READING,
-    query: page,
-    response: z.object({ roles: z.array(summary), after: z.string().nullable() }),
-    async handle({ client, query }) {
-      const { value, revision } = await client.query("role.list", { after: query.after ?? null });
-      return { value: { roles: value.items.map(summaryOutput), after: value.after }, revision };
-    },
+    item: summary,
+    itemOf: summaryOutput,
   }),
   primaryRoute({
     method: "get",
@@ -107,14 +100,9 @@ export const roleRoutes = [
   }),
 ];
 
-const summaryOutput = ({ id, name, description, policies, createRevision, modRevision }: RoleView) => ({
-  id,
-  name,
-  description,
-  policies: namesOf(policies),
-  createRevision,
-  modRevision,
-});
+function summaryOutput({ id, name, description, policies, createRevision, modRevision }: RoleView) {
+  return { id, name, description, policies: namesOf(policies), createRevision, modRevision };
+}
 
 const roleOutput = (role: RoleView, statements: readonly Statement[]) => ({
   ...summaryOutput(role),

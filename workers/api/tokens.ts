@@ -15,9 +15,9 @@ import {
   DELETING,
   existed,
   linksOf,
+  listRoute,
   names,
   namesOf,
-  page,
   primaryRoute,
   PUTTING,
   READING,
@@ -53,19 +53,12 @@ const grants = {
 };
 
 export const tokenRoutes = [
-  primaryRoute({
-    method: "get",
-    path: "/tokens",
-    tag,
+  listRoute("token.list", {
+    plural: "tokens",
     id: "listTokens",
     summary: "All tokens, without secrets and statements of their own",
-    permission: READING,
-    query: page,
-    response: z.object({ tokens: z.array(summary), after: z.string().nullable() }),
-    async handle({ client, query }) {
-      const { value, revision } = await client.query("token.list", { after: query.after ?? null });
-      return { value: { tokens: value.items.map(summaryOutput), after: value.after }, revision };
-    },
+    item: summary,
+    itemOf: summaryOutput,
   }),
   route({
     method: "post",
@@ -185,18 +178,20 @@ function newSecret(): string {
   return `hf_${random.replaceAll("+", "-").replaceAll("/", "_")}`;
 }
 
-const summaryOutput = ({ createdAt, expiresAt, policies, roles, ...token }: TokenView) => ({
-  accessor: token.accessor,
-  description: token.description,
-  policies: namesOf(policies),
-  roles: namesOf(roles),
-  local: token.local,
-  method: token.method,
-  createdAt: isoTime(createdAt),
-  expiresAt: expiresAt === null ? null : isoTime(expiresAt),
-  createRevision: token.createRevision,
-  modRevision: token.modRevision,
-});
+function summaryOutput({ createdAt, expiresAt, policies, roles, ...token }: TokenView) {
+  return {
+    accessor: token.accessor,
+    description: token.description,
+    policies: namesOf(policies),
+    roles: namesOf(roles),
+    local: token.local,
+    method: token.method,
+    createdAt: isoTime(createdAt),
+    expiresAt: expiresAt === null ? null : isoTime(expiresAt),
+    createRevision: token.createRevision,
+    modRevision: token.modRevision,
+  };
+}
 
 const tokenOutput = (token: TokenView, statements: readonly Statement[]) => ({
   ...summaryOutput(token),

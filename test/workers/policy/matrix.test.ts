@@ -70,6 +70,7 @@ const BODIES: Record<string, (name: string, lease: string) => unknown> = {
   putRole: () => ({}),
   createToken: () => ({}),
   updateToken: () => ({}),
+  putUser: () => ({}),
 };
 const RAW: Record<string, string> = { putKey: "value", restoreSnapshot: "no snapshot" };
 const QUERIES: Record<string, Record<string, unknown>[]> = {

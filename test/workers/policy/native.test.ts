@@ -156,3 +156,63 @@ test("a certificate authority that is made because somebody asked is nobody's do
   const made = entries.filter(({ command }: { command: string }) => command === "authority.put");
   expect(made).toMatchObject([{ principal: "holdfast:authority" }]);
 });
+
+test("a user: written, read, listed, replaced and deleted, and nothing tells its password", async () => {
+  await edge.put("/policies/for-users", { statements: [reading] });
+  await edge.put("/roles/for-users", {});
+  const grants = { policies: ["for-users"], roles: ["for-users"], statements: [reading] };
+  const made = await edge.put("/users/ann", { ...grants, password: "first secret" });
+  const { status, json } = made;
+  expect(status).toBe(200);
+  expect(json).toMatchObject({ name: "ann", hasPassword: true, ...grants });
+  expect(Object.keys(json).toSorted()).toEqual(
+    ["id", "name", "hasPassword", "policies", "roles", "statements", "createRevision", "modRevision"].toSorted(),
+  );
+  expect((await edge.api("/users/ann")).json).toEqual(json);
+  const { statements: _statements, ...summary } = json;
+  expect((await edge.api("/users")).json).toEqual({ users: [summary], after: null });
+
+  const refused = async (body: unknown, query = "") => (await edge.put(`/users/ann${query}`, body)).status;
+  expect(await refused({ roles: ["none"] })).toBe(404);
+  expect(await refused({ password: "" })).toBe(400);
+  expect(await refused({ passwd: "x" })).toBe(400);
+  expect(await refused({}, "?cas=1")).toBe(409);
+  expect((await edge.api("/users/ann")).json).toEqual(json);
+
+  const kept = (await edge.put(`/users/ann?cas=${json.modRevision}`, { roles: [] })).json;
+  expect(kept).toMatchObject({ id: json.id, hasPassword: true, policies: [], roles: [], statements: [] });
+  expect((await edge.put("/users/ann", { password: null })).json).toMatchObject({ hasPassword: false });
+  expect((await edge.put("/users/bob", {})).json).toMatchObject({ name: "bob", hasPassword: false });
+  const audit = (await edge.api("/audit?limit=1000")).text;
+  expect(audit).toContain("user.put");
+  expect(audit).not.toContain("first secret");
+  for (const name of ["ann", "bob"]) expect((await drop(`/users/${name}`)).json).toEqual({ existed: true });
+  expect([(await drop("/users/ann")).status, (await edge.api("/users/ann")).status]).toEqual([404, 404]);
+});
+
+test("a user logs in with its password, by the rights of now; another password ends that, other rights do not (P4)", async () => {
+  const ask = (path: string, body: unknown, token: string | null = TOKEN) =>
+    edge.ask(`/v3${path}`, { method: "POST", body, token });
+  const logIn = async (password: string) =>
+    (await ask("/auth/authenticate", { name: "cy", password }, null)).json.token;
+  const get = async (token: string) => (await edge.api("/kv/a/1", { token })).status;
+  await edge.put("/users/root", { password: "r", policies: ["global-management"] });
+  expect((await ask("/auth/enable", {})).status).toBe(200);
+  try {
+    await edge.put("/users/cy", { password: "one", statements: [reading] });
+    const token = await logIn("one");
+    expect(await get(token)).toBe(200);
+    await edge.put("/users/cy", {});
+    expect(await get(token)).toBe(403);
+    await edge.put("/users/cy", { statements: [reading] });
+    expect(await get(token)).toBe(200);
+    await edge.put("/users/cy", { password: "two", statements: [reading] });
+    expect(await get(token)).toBe(401);
+    expect([await logIn("one"), await get(await logIn("two"))]).toEqual([undefined, 200]);
+    // Who administers the logins goes on to.
+    expect((await edge.put("/users/root", {})).status).toBe(501);
+    expect((await drop("/users/root")).status).toBe(501);
+  } finally {
+    await ask("/auth/disable", {});
+  }
+});
