@@ -20,8 +20,8 @@ import type { Timers } from "./timers.ts";
 export const LAPSE_SLICE = 200;
 /** After a slice that left some the next one comes by itself; requests do not wait for it, unless it takes longer. */
 const CATCH_UP_MS = 100;
-/** Records written by them, more or less. */
-const CHANGES_MAX = 5000;
+/** Of what goes with them, more or less. */
+const CHANGED_MAX = { records: 5000, bytes: 16 * 1024 * 1024 };
 /** How often a suspect is looked at again, at most. */
 const SUSPECT_LOOK_MS = 5000;
 
@@ -84,7 +84,8 @@ export class Lapses {
       readLapsing(txn, lapsed);
       for (const entry of lapsed) {
         // What hangs on one deadline may be much: then the others are for the next slice.
-        if (txn.changeCount >= CHANGES_MAX) break;
+        const { records, bytes } = txn.changed;
+        if (records >= CHANGED_MAX.records || bytes >= CHANGED_MAX.bytes) break;
         lapse(txn, context, entry);
         done++;
       }

@@ -10,6 +10,7 @@ import { equalBytes, keyAfter, prefixEnd } from "../bytes.ts";
 import { invalid } from "../errors.ts";
 import { requireSession } from "../sessions/sessions.ts";
 import type { Context, KeyRange, RangeOptions, Reader, Space, StoredRecord, Txn } from "../store/txn.ts";
+import { isCut } from "../store/txn.ts";
 import type { KeyAttributes } from "./attributes.ts";
 import { assertFlags, attributesFrom, attributesOf, KEY_ATTRIBUTES, putAttributes } from "./attributes.ts";
 import { assertKey, KV, RANGE_BYTES_MAX, RANGE_RECORDS_MAX } from "./key.ts";
@@ -135,7 +136,7 @@ export function listEntries({ prefix, from = prefix }: ListInput, read: ReadRang
   const to = prefixEnd(prefix);
   let bytes = 0;
   for (let at = from; ;) {
-    const records = read(KV, { from: at, to }, { limit: SLICE });
+    const records = read(KV, { from: at, to }, { limit: SLICE, bytesMax: SLICE_BYTES });
     const attributes = attributesIn(records, read);
     for (const [index, record] of records.entries()) {
       bytes += record.key.length + record.value.length + ENTRY_BYTES;
@@ -143,13 +144,15 @@ export function listEntries({ prefix, from = prefix }: ListInput, read: ReadRang
       if (isFull) return { entries, next: record.key };
       entries.push({ ...record, ...attributesFrom(attributes[index]) });
     }
-    if (records.length < SLICE) return { entries, next: null };
+    if (isLast(records)) return { entries, next: null };
     at = keyAfter(records.at(-1)!.key);
   }
 }
 
 /** Values may be large: what does not fit is not read. */
 const SLICE = 128;
+const SLICE_BYTES = 2 * 1024 * 1024;
+const isLast = (records: StoredRecord[]): boolean => records.length < SLICE && !isCut(records, SLICE_BYTES);
 /** What an entry takes besides key and value. */
 const ENTRY_BYTES = 128;
 
@@ -185,8 +188,8 @@ export function listKeys({ prefix, from = prefix, separator }: KeysInput, read: 
   const to = prefixEnd(prefix);
   let bytes = 0;
   for (let at: Uint8Array | null = from; at !== null;) {
-    const records = read(KV, { from: at, to }, { limit: SLICE });
-    at = records.length < SLICE ? null : keyAfter(records.at(-1)!.key);
+    const records = read(KV, { from: at, to }, { limit: SLICE, bytesMax: SLICE_BYTES });
+    at = isLast(records) ? null : keyAfter(records.at(-1)!.key);
     for (const { key } of records) {
       const end = separator ? endOfCut(key, prefix.length, separator) : -1;
       const cut = end === -1 ? key : key.slice(0, end);

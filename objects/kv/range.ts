@@ -7,6 +7,7 @@
 import { compareBytes, keyAfter } from "../bytes.ts";
 import { invalid } from "../errors.ts";
 import type { KeyRange, StoredRecord } from "../store/txn.ts";
+import { isCut } from "../store/txn.ts";
 import { assertKey, RANGE_BYTES_MAX, RANGE_RECORDS_MAX } from "./key.ts";
 
 export type OrderBy = "version" | "createRevision" | "modRevision" | "value";
@@ -48,7 +49,7 @@ export interface RangeResult {
 
 /** Where a range is read: the state now, that of a transaction, or that of a past revision. */
 export interface RangeSource {
-  range(range: KeyRange, options: { limit: number; reverse: boolean }): StoredRecord[];
+  range(range: KeyRange, options: { limit: number; reverse: boolean; bytesMax: number }): StoredRecord[];
   /** Absent: it has to be read. */
   count?(range: KeyRange): number;
 }
@@ -161,9 +162,9 @@ export function* slices(
   limit = SLICE,
 ): Generator<StoredRecord[]> {
   for (let left = range; ;) {
-    const slice = source.range(left, { limit, reverse });
+    const slice = source.range(left, { limit, reverse, bytesMax: SLICE_BYTES });
     if (slice.length > 0) yield slice;
-    if (slice.length < limit) return;
+    if (slice.length < limit && !isCut(slice, SLICE_BYTES)) return;
     const last = slice.at(-1)!.key;
     left = reverse ? { from: left.from, to: last } : { from: keyAfter(last), to: left.to };
   }
@@ -174,6 +175,7 @@ const restFrom = (range: KeyRange, { key }: StoredRecord, reverse: boolean): Key
   reverse ? { from: range.from, to: keyAfter(key) } : { from: key, to: range.to };
 
 const SLICE = 512;
+const SLICE_BYTES = 4 * 1024 * 1024;
 /** Records that are looked at in one turn, though they may not be answered. */
 const SEEN_MAX = 50_000;
 const NOTHING = new Uint8Array();

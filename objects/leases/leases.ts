@@ -91,8 +91,7 @@ export function readAhead(reader: Reader, ids: readonly string[]): ReadonlyMap<S
   return keys;
 }
 
-/** Records; their values are held all at once. */
-const AHEAD_MAX = 1000;
+const AHEAD_MAX = { records: 1000, bytes: 8 * 1024 * 1024 };
 
 /** Throws `not_found` unless the lease lives: asked in the commit that leans on it (rule M3). */
 export function requireLease(reader: Reader, id: string): LeaseRecord {

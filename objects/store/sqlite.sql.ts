@@ -26,7 +26,17 @@ import type {
 import { parseCanonical } from "./canonical.ts";
 import { PendingWrites } from "./pending.ts";
 import { RecordCache } from "./record-cache.ts";
-import type { Change, KeyRange, Place, RangeOptions, RecordSize, Space, SpacedRange, StoredRecord } from "./txn.ts";
+import type {
+  Change,
+  Held,
+  KeyRange,
+  Place,
+  RangeOptions,
+  RecordSize,
+  Space,
+  SpacedRange,
+  StoredRecord,
+} from "./txn.ts";
 import { changeKey, isOneKey } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
@@ -74,6 +84,8 @@ const SCHEMA_VERSION = "1";
 const CANONICAL_CHARS_MAX = 500_000;
 const COLUMNS = "key, value, create_revision, mod_revision, version, lease, checksum";
 const SNAPSHOT_ROWS = 500;
+/** Of a record in a snapshot, besides key and value. */
+const ROW_BYTES = 100;
 const LEFTOVERS_SLICE = 2000;
 /** Values bound in one statement; Durable Objects take a hundred. */
 const BINDINGS_MAX = 100;
@@ -202,10 +214,11 @@ export class SqliteBackend implements Backend {
     }
     const { where, bindings } = within(space, range);
     const order = options.reverse ? "DESC" : "ASC";
-    const query = `SELECT ${COLUMNS} FROM records WHERE ${where} ORDER BY key ${order} LIMIT ?`;
-    return this.#reading(space)
-      .all(query, ...bindings, options.limit ?? -1)
-      .map((row) => this.#record(space, row));
+    const read = (columns: string, limit: number): SqlValue[][] => {
+      const query = `SELECT ${columns} FROM records WHERE ${where} ORDER BY key ${order} LIMIT ?`;
+      return this.#reading(space).all(query, ...bindings, limit);
+    };
+    return read(COLUMNS, fitting(read, options)).map((row) => this.#record(space, row));
   }
 
   sizes(space: Space, range: KeyRange, limit: number): RecordSize[] {
@@ -221,17 +234,19 @@ export class SqliteBackend implements Backend {
       .map((row) => ({ space: String(row[0]), key: bytes(row[1]) }));
   }
 
-  leasedMany(leases: readonly string[], limit: number): Place[][] | null {
+  leasedMany(leases: readonly string[], max: Held): Place[][] | null {
     const found = new Map(leases.map((lease): [string, Place[]] => [lease, []]));
-    let left = limit;
+    const left = { ...max };
+    const isTooMuch = (): boolean => left.records < 0 || left.bytes < 0;
     inChunks(LEASED, leases, (query, chunk) => {
-      if (left < 0) return;
-      for (const row of this.#sql.all(query, ...chunk, left + 1)) {
+      if (isTooMuch()) return;
+      for (const row of this.#sql.all(query, ...chunk, left.records + 1)) {
         found.get(String(row[0]))!.push({ space: String(row[1]), key: bytes(row[2]) });
-        left--;
+        left.records--;
+        left.bytes -= Number(row[3]);
       }
     });
-    return left < 0 ? null : leases.map((lease) => found.get(lease)!);
+    return isTooMuch() ? null : leases.map((lease) => found.get(lease)!);
   }
 
   countRange(space: Space, range: KeyRange): number {
@@ -276,18 +291,19 @@ export class SqliteBackend implements Backend {
 
   rangeAt(space: Space, range: KeyRange, revision: number, options: RangeOptions = {}): StoredRecord[] {
     const end = range.to === null ? "" : "AND key < ?3";
-    const rows = this.#sql.all(
-      `SELECT ${COLUMNS} FROM records WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4
-       UNION ALL
-       SELECT ${COLUMNS} FROM history WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4 AND until > ?4
-       ORDER BY 1 ${options.reverse ? "DESC" : "ASC"} LIMIT ?5`,
-      space,
-      range.from,
-      range.to,
-      revision,
-      options.limit ?? -1,
-    );
-    return rows.map((row) => this.#record(space, row));
+    const read = (columns: string, limit: number): SqlValue[][] =>
+      this.#sql.all(
+        `SELECT ${columns} FROM records WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4
+         UNION ALL
+         SELECT ${columns} FROM history WHERE space = ?1 AND key >= ?2 ${end} AND mod_revision <= ?4 AND until > ?4
+         ORDER BY 1 ${options.reverse ? "DESC" : "ASC"} LIMIT ?5`,
+        space,
+        range.from,
+        range.to,
+        revision,
+        limit,
+      );
+    return read(COLUMNS, fitting(read, options)).map((row) => this.#record(space, row));
   }
 
   replacedBy(space: Space, key: Uint8Array, revision: number): StoredRecord | undefined {
@@ -521,38 +537,36 @@ export class SqliteBackend implements Backend {
 
   /** All records of all spaces as of `revision`, in the order of space and key, up to `bytesMax` and at least one. */
   snapshotPage(revision: number, after: SnapshotCursor | null, bytesMax: number): SnapshotPage {
-    const records: SpacedRecord[] = [];
     let cursor = after;
-    let bytesRead = 0;
+    const read = (columns: string, limit: number): SqlValue[][] =>
+      this.#sql.all(
+        `SELECT * FROM (
+           SELECT ${columns}, space FROM records WHERE (space, key) > (?1, ?2) AND mod_revision <= ?3
+           ORDER BY space, key LIMIT ?4)
+         UNION ALL
+         SELECT * FROM (
+           SELECT ${columns}, space FROM history WHERE (space, key) > (?1, ?2) AND mod_revision <= ?3 AND until > ?3
+           ORDER BY space, key LIMIT ?4)
+         ORDER BY space, key LIMIT ?4`,
+        cursor?.space ?? "",
+        cursor?.key ?? EMPTY,
+        revision,
+        limit,
+      );
+    const records: SpacedRecord[] = [];
+    let left = bytesMax;
     for (;;) {
-      const rows = this.#snapshotRows(revision, cursor);
+      const rows = read(COLUMNS, fitting(read, { limit: SNAPSHOT_ROWS, bytesMax: left }));
       for (const row of rows) {
         const space = String(row.pop());
         const record = this.#record(space, row);
         records.push({ space, record });
         cursor = { space, key: record.key };
-        bytesRead += record.key.length + record.value.length + 100;
-        if (bytesRead >= bytesMax) return { records, after: cursor };
+        left -= record.key.length + record.value.length + ROW_BYTES;
       }
+      if (left <= 0) return { records, after: cursor };
       if (rows.length < SNAPSHOT_ROWS) return { records, after: null };
     }
-  }
-
-  #snapshotRows(revision: number, after: SnapshotCursor | null): SqlValue[][] {
-    return this.#sql.all(
-      `SELECT * FROM (
-         SELECT ${COLUMNS}, space FROM records WHERE (space, key) > (?1, ?2) AND mod_revision <= ?3
-         ORDER BY space, key LIMIT ?4)
-       UNION ALL
-       SELECT * FROM (
-         SELECT ${COLUMNS}, space FROM history WHERE (space, key) > (?1, ?2) AND mod_revision <= ?3 AND until > ?3
-         ORDER BY space, key LIMIT ?4)
-       ORDER BY 8, 1 LIMIT ?4`,
-      after?.space ?? "",
-      after?.key ?? EMPTY,
-      revision,
-      SNAPSHOT_ROWS,
-    );
   }
 
   /** Begins the restore of a snapshot, forgetting one that was not finished. */
@@ -679,7 +693,9 @@ const COPIES = forMany(
     `INSERT INTO history (${HISTORY_COLUMNS}) SELECT ${HISTORY_COLUMNS.replace("until", "?")} FROM records WHERE space = ? AND key IN ${keys}`,
   [BINDINGS_MAX - 2, 16],
 );
-const LEASED = forMany((leases) => `SELECT lease, space, key FROM records WHERE lease IN ${leases} LIMIT ?`);
+const LEASED = forMany(
+  (leases) => `SELECT lease, space, key, length(value) FROM records WHERE lease IN ${leases} LIMIT ?`,
+);
 const FORGETS = forMany(
   (keys) => `DELETE FROM history WHERE until = ? AND space = ? AND key IN ${keys}`,
   [BINDINGS_MAX - 2, 16, 4, 1],
@@ -690,6 +706,25 @@ function bytes(value: SqlValue | undefined): Uint8Array {
   if (value instanceof Uint8Array) return value.length > 0 ? value : new Uint8Array();
   if (value instanceof ArrayBuffer) return value.byteLength > 0 ? new Uint8Array(value) : new Uint8Array();
   throw new HoldfastError("corrupt", "a stored byte string has another type");
+}
+
+/** So few rows are read without a look at their sizes. */
+const UNWEIGHED_MAX = 8;
+
+/** How many rows to read: up to the one with which they have `bytesMax`. Sizes are read without the values. */
+function fitting(
+  read: (columns: string, limit: number) => SqlValue[][],
+  { limit = -1, bytesMax = Infinity }: RangeOptions,
+): number {
+  if (bytesMax === Infinity || (limit >= 0 && limit <= UNWEIGHED_MAX)) return limit;
+  let left = bytesMax;
+  let count = 0;
+  for (const [, size] of read("key, length(key) + length(value)", limit)) {
+    count++;
+    left -= Number(size);
+    if (left <= 0) break;
+  }
+  return count;
 }
 
 /** The condition on records of a range, and what is bound in it. */

@@ -12,6 +12,7 @@ import { EventBatcher } from "./event-batch.ts";
 import type {
   Change,
   Context,
+  Held,
   KeyRange,
   Place,
   RangeOptions,
@@ -168,8 +169,8 @@ export class Store implements Reader {
     return this.#backend.leased(lease);
   }
 
-  leasedMany(leases: readonly string[], limit: number): Place[][] | null {
-    return this.#backend.leasedMany(leases, limit);
+  leasedMany(leases: readonly string[], max: Held): Place[][] | null {
+    return this.#backend.leasedMany(leases, max);
   }
 
   /**

@@ -53,6 +53,20 @@ export interface RangeOptions {
   /** At most this many records. */
   limit?: number;
   reverse?: boolean;
+  /** They may end with the record with which keys and values have so many bytes, whatever is left: see `isCut`. */
+  bytesMax?: number;
+}
+
+/** Whether records were left out because these have so many bytes. */
+export function isCut(records: readonly StoredRecord[], bytesMax = Infinity): boolean {
+  return bytesMax < Infinity && records.reduce((sum, { key, value }) => sum + key.length + value.length, 0) >= bytesMax;
+}
+
+/** What is held of records at once. */
+export interface Held {
+  records: number;
+  /** Of values. */
+  bytes: number;
 }
 
 export interface RecordSize {
@@ -70,8 +84,8 @@ export interface Reader {
   sizes(space: Space, range: KeyRange, limit: number): RecordSize[];
   /** Everything that hangs on a lease. */
   leased(lease: string): Place[];
-  /** As many `leased`s, in their order, kept at hand like records; null when more than `limit` records hang on them. */
-  leasedMany(leases: readonly string[], limit: number): Place[][] | null;
+  /** As many `leased`s, in their order, kept at hand like records; null when more than `max` hangs on them. */
+  leasedMany(leases: readonly string[], max: Held): Place[][] | null;
 }
 
 /** What was, as far as history goes back. */
@@ -130,6 +144,7 @@ export class OverlayTxn implements Txn {
   readonly #leased = new Map<string, Place[]>();
   /** What was written to hang on a lease. */
   readonly #hung = new Map<string, Set<Change>>();
+  #replacedBytes = 0;
 
   constructor(base: Reader, revision: number, history: History) {
     this.#base = base;
@@ -149,9 +164,9 @@ export class OverlayTxn implements Txn {
     return this.#sweeps;
   }
 
-  /** Keys that were written or deleted. */
-  get changeCount(): number {
-    return this.#changes.size;
+  /** What was written or deleted, and the values that were there before. */
+  get changed(): Held {
+    return { records: this.#changes.size, bytes: this.#replacedBytes };
   }
 
   get(space: Space, key: Uint8Array): StoredRecord | undefined {
@@ -171,7 +186,7 @@ export class OverlayTxn implements Txn {
   }
 
   range(space: Space, range: KeyRange, options: RangeOptions = {}): StoredRecord[] {
-    const { limit = Infinity, reverse = false } = options;
+    const { limit = Infinity, reverse = false, bytesMax = Infinity } = options;
     const touched = this.#touchedIn(space, range, reverse);
     let next = touched.next();
     if (next.done) return this.#base.range(space, range, options);
@@ -187,14 +202,16 @@ export class OverlayTxn implements Txn {
     // What was touched hides records of the base: then more of them are read, twice as many each time.
     let rest = range;
     for (let size = limit; found.length < limit; size *= 2) {
-      const page = this.#base.range(space, rest, size === Infinity ? { reverse } : { reverse, limit: size });
+      const page = this.#base.range(space, rest, { reverse, bytesMax, ...(size < Infinity && { limit: size }) });
       for (const record of page) {
         const id = changeKey(space, record.key);
         takeUpTo(id);
         if (found.length >= limit) return found;
         if (!this.#changes.has(id)) found.push(record);
       }
-      if (page.length < size) {
+      if (isCut(page, bytesMax)) {
+        if (isCut(found, bytesMax)) break;
+      } else if (page.length < size) {
         takeUpTo(null);
         break;
       }
@@ -221,8 +238,8 @@ export class OverlayTxn implements Txn {
     return untouched;
   }
 
-  leasedMany(leases: readonly string[], limit: number): Place[][] | null {
-    const found = this.#base.leasedMany(leases, limit);
+  leasedMany(leases: readonly string[], max: Held): Place[][] | null {
+    const found = this.#base.leasedMany(leases, max);
     if (!found) return null;
     leases.forEach((lease, at) => this.#leased.set(lease, found[at]!));
     return leases.map((lease) => this.leased(lease));
@@ -297,6 +314,7 @@ export class OverlayTxn implements Txn {
     let change = this.#changes.get(id);
     if (!change) {
       const before = this.#baseOf(id, space, key) ?? null;
+      this.#replacedBytes += before?.value.length ?? 0;
       change = { space, key, before, after: before };
       this.#note(id, change);
     }

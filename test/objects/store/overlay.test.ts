@@ -5,10 +5,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fromBinaryString, toBinaryString } from "../../../objects/bytes.ts";
-import { OverlayTxn } from "../../../objects/store/txn.ts";
+import { isCut, OverlayTxn } from "../../../objects/store/txn.ts";
 import { context, openStore } from "./memory.ts";
 
 const key = fc.string({ unit: fc.constantFrom("\0", "a", "b", "\x80", "\xff"), maxLength: 2 });
+const VALUE = new Uint8Array(2);
 const step = fc.record({
   type: fc.constantFrom("put", "delete", "sweep", "range"),
   space: fc.constantFrom("kv", "other"),
@@ -18,6 +19,7 @@ const asked = fc.record({
   from: key,
   to: fc.option(key),
   limit: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+  bytesMax: fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined }),
   reverse: fc.boolean(),
 });
 
@@ -25,9 +27,9 @@ test("a range is the base with what was written over it, wherever it begins and 
   const property = fc.property(fc.array(key), fc.array(step, { maxLength: 30 }), asked, (before, steps, options) => {
     const { store } = openStore();
     store.run({ command: "fill" }, context(), (txn) => {
-      for (const name of before) txn.put("kv", fromBinaryString(name), new Uint8Array());
+      for (const name of before) txn.put("kv", fromBinaryString(name), VALUE);
     });
-    const { from, to, limit, reverse } = options;
+    const { from, to, limit, bytesMax, reverse } = options;
     const range = { from: fromBinaryString(from), to: to === null ? null : fromBinaryString(to) };
     const outer = new OverlayTxn(store, store.revision + 1, store);
     const expected = { kv: new Set(before), other: new Set<string>() };
@@ -38,6 +40,12 @@ test("a range is the base with what was written over it, wherever it begins and 
       expect(got.map((record) => toBinaryString(record.key))).toEqual(wanted);
       const sizes = txn.sizes(space, range, limit ?? 1000);
       expect(sizes.map(({ key: bytes }) => toBinaryString(bytes))).toEqual(inside.slice(0, limit));
+      if (bytesMax === undefined) return;
+      // Some of the first, or all.
+      const part = txn.range(space, range, { reverse, bytesMax, ...(limit !== undefined && { limit }) });
+      expect(part).toEqual(got.slice(0, part.length));
+      if (!isCut(part, bytesMax)) expect(part).toHaveLength(got.length);
+      if (txn.changed.records === 0 && limit === undefined) expect(isCut(part.slice(0, -1), bytesMax)).toBe(false);
     };
     // A transaction in a transaction is the same over another base.
     let txn = outer;
@@ -45,7 +53,7 @@ test("a range is the base with what was written over it, wherever it begins and 
       if (at === 15) txn = new OverlayTxn(outer, outer.revision, outer);
       const set = expected[space as "kv" | "other"];
       if (type === "put") {
-        txn.put(space, fromBinaryString(name), new Uint8Array());
+        txn.put(space, fromBinaryString(name), VALUE);
         set.add(name);
       } else if (type === "delete") {
         txn.delete(space, fromBinaryString(name));
@@ -70,12 +78,12 @@ test("what hangs on leases is what the base has with what was written over it, r
     fc.array(hanging, { maxLength: 8 }),
     fc.array(hanging, { maxLength: 12 }),
     fc.nat({ max: 12 }),
-    fc.integer({ min: 0, max: 6 }),
-    (before, steps, askedAt, limit) => {
+    fc.record({ records: fc.integer({ min: 0, max: 6 }), bytes: fc.integer({ min: 0, max: 12 }) }),
+    (before, steps, askedAt, max) => {
       const { store } = openStore();
       const leases = new Map<string, string | null>();
       const apply = (txn: OverlayTxn, { put, key: name, lease }: (typeof steps)[number]): void => {
-        if (put) txn.put("kv", fromBinaryString(name), new Uint8Array(), lease);
+        if (put) txn.put("kv", fromBinaryString(name), VALUE, lease);
         else txn.delete("kv", fromBinaryString(name));
         if (put) leases.set(name, lease);
         else leases.delete(name);
@@ -90,8 +98,8 @@ test("what hangs on leases is what the base has with what was written over it, r
         places.map((place) => toBinaryString(place.key)).sort();
       for (const [at, one] of steps.entries()) {
         if (at === askedAt) {
-          const together = txn.leasedMany(["1", "2", "3"], limit);
-          if (stored > limit) expect(together).toBeNull();
+          const together = txn.leasedMany(["1", "2", "3"], max);
+          if (stored > max.records || stored * VALUE.length > max.bytes) expect(together).toBeNull();
           else expect(together!.map(names)).toEqual(["1", "2", "3"].map((lease) => on(lease).sort()));
         }
         apply(txn, one);
