@@ -204,7 +204,12 @@ describe("the connection to the edge", () => {
     const [runtime] = runtimesOf(server.edge.pid);
     process.kill(runtime!, "SIGKILL");
     expect(await ended).toMatchObject({ code: 14, details: "the connection to the edge was lost" });
-    const { message } = await server.client.call("/test.Echo/echo", bytes("again"));
-    expect(message).toEqual(bytes("again"));
+    // A call waits for the next connection, but on a busy machine the edge may take longer to start than that.
+    const again = (): ReturnType<typeof server.client.call> =>
+      server.client.call("/test.Echo/echo", bytes("again")).catch((error: { code?: number }) => {
+        if (error.code === 14) return again();
+        throw error;
+      });
+    expect((await again()).message).toEqual(bytes("again"));
   });
 });
