@@ -4,10 +4,11 @@ import type { BarrierInfo, Party } from "../../objects/barriers/barriers.ts";
 import { partyRanges, phaseRange } from "../../objects/barriers/barriers.ts";
 import type { CommandOptions } from "../request/namespace-client.ts";
 import { waitOf as waitOfText } from "../request/wait.ts";
-import { claimFields, claimInput, demandsOfLease, notToBeHad, renewal, waitOf } from "./locks.ts";
+import type { Wait } from "./locks.ts";
+import { claimFields, claimInput, demandsOfLease, isRepeatable, notToBeHad, renewal, waitOf } from "./locks.ts";
 import { notFound, route, words } from "./route.ts";
 import type { Waiter } from "./turn.ts";
-import { begin, lapsed, orLeave, waiterOf, waitFor } from "./turn.ts";
+import { assertThere, begin, lapsed, orLeave, waiterOf, waitFor } from "./turn.ts";
 import { visiblePage } from "./visible.ts";
 
 const barrierFields = {
@@ -113,7 +114,9 @@ export const barrierRoutes = [
       const input = { name, parties: body.parties, ...claimInput(body) };
       const { value, revision } = await client.execute("barrier.enter", input, options);
       const { party, barrier } = value;
-      const isOpen = barrier.open || (await opened(waiterOf(asked, "acquire"), party, waitMs, stay, options));
+      const isSettled = barrier.open && !isRepeatable(options);
+      const wait = { waitMs: barrier.open ? 0 : waitMs, stay };
+      const isOpen = isSettled || (await opened(waiterOf(asked, "acquire"), party, wait, options));
       if (!isOpen && !stay) throw notToBeHad("barrier", name);
       const { owner, lease, ttlMs } = party;
       return {
@@ -176,30 +179,28 @@ export const barrierRoutes = [
 ];
 
 /** Waits for the others; false when they did not come in that time. Codes: as `awaitTurn`. */
-function opened(
-  waiter: Waiter,
-  party: Party,
-  waitMs: number,
-  stay: boolean,
-  { caller }: CommandOptions,
-): Promise<boolean> {
+function opened(waiter: Waiter, party: Party, { waitMs, stay }: Wait, options: CommandOptions): Promise<boolean> {
   const { client } = waiter;
-  const { name, owner } = party;
+  const { caller } = options;
+  const { name, owner, enteredRevision } = party;
+  const lasts = stay || isRepeatable(options);
   const leave = (unlessOpen: boolean) => client.execute("barrier.leave", { name, owner, unlessOpen }, { caller });
   const waiting = async (): Promise<boolean> => {
     const found = await waitFor(waiter, {
       query: "barrier.party",
       input: { name, owner },
       ranges: partyRanges(name, owner),
-      since: party.enteredRevision,
+      since: enteredRevision,
       waitMs,
       own: party,
-      isOver: ({ party: mine, open }) => open || mine === null,
+      isOver: ({ party: mine, open }) => open || mine?.enteredRevision !== enteredRevision,
     });
-    if (found.party === null) throw lapsed(party);
+    // Gone, or come again since by another request.
+    if (found.party?.enteredRevision !== enteredRevision) throw lapsed(party);
+    if (!found.open && lasts && !stay) assertThere(waiter);
     if (!found.open && (stay || (await leave(true)).value.left)) return false;
     await begin(waiter);
     return true;
   };
-  return orLeave(waiting(), stay, () => leave(false));
+  return orLeave(waiting(), lasts, () => leave(false));
 }

@@ -10,7 +10,19 @@ import type { CommandOptions, NamespaceClient } from "../request/namespace-clien
 import { isoTime } from "./convert.ts";
 import type { WriteEvents } from "./event-stream.ts";
 import { errorEvent, EVENTS_WAIT_MS, eventStream, lastEventIdOf, opening, progressEvent } from "./event-stream.ts";
-import { claimFields, claimInput, demandsOfLease, holding, notToBeHad, renewal, waitOf, withdrawal } from "./locks.ts";
+import type { Wait } from "./locks.ts";
+import {
+  claimFields,
+  claimInput,
+  demandsOfLease,
+  holding,
+  isRepeatable,
+  isSettled,
+  notToBeHad,
+  renewal,
+  waitOf,
+  withdrawal,
+} from "./locks.ts";
 import { REVISION_MAX, route, whole, words } from "./route.ts";
 import type { Waiter } from "./turn.ts";
 import { awaitTurn, waiterOf } from "./turn.ts";
@@ -122,7 +134,7 @@ export const electionRoutes = [
       const { waitMs, stay } = waitOf(body);
       const input = { name, value: body.value ?? "", ...claimInput(body), wait: waitMs > 0 || stay };
       const { value: claim, revision } = await client.execute("election.campaign", input, options);
-      const isToWait = claim?.token === null && waitMs > 0;
+      const isToWait = claim !== null && !isSettled(claim, waitMs, options);
       const turn = isToWait ? await lead(waiterOf(asked, "acquire"), claim, { waitMs, stay }, options) : claim;
       if (!turn) throw notToBeHad("election", name);
       return { value: candidateOutputOf(turn), revision, status: turn.token === null ? 202 : 200 };
@@ -195,10 +207,11 @@ export const electionRoutes = [
 function lead(
   waiter: Waiter,
   claim: Candidate,
-  { waitMs, stay }: { waitMs: number; stay: boolean },
-  { caller }: CommandOptions,
+  { waitMs, stay }: Wait,
+  options: CommandOptions,
 ): Promise<Candidate | null> {
   const { client } = waiter;
+  const { caller } = options;
   const { name, owner, ticket } = claim;
   return awaitTurn(waiter, {
     query: "election.candidate",
@@ -207,6 +220,7 @@ function lead(
     range: claimRange(elections, name, owner),
     waitMs,
     stay,
+    lasts: stay || isRepeatable(options),
     withdraw: async () => (await client.execute("election.withdraw", { name, owner, ticket }, { caller })).value,
     giveBack: ({ token }) => client.execute("election.resign", { name, owner, token: token! }, { caller }),
   });

@@ -10,7 +10,7 @@ import type { Demand } from "../request/permission.ts";
 import { isoTime } from "./convert.ts";
 import { demandOfAttaching } from "../request/key-demands.ts";
 import { REVISION_MAX, route, whole, words } from "./route.ts";
-import type { Waiter } from "./turn.ts";
+import type { Turn, Waiter } from "./turn.ts";
 import { awaitTurn, waiterOf } from "./turn.ts";
 import { visiblePage } from "./visible.ts";
 
@@ -38,7 +38,10 @@ export const claimFields = {
   stay: z
     .boolean()
     .optional()
-    .describe("Keep the place when the wait is over or the connection breaks, as long as its lease lives: 202"),
+    .describe(
+      "Keep the place when the wait is over or the connection breaks, as long as its lease lives: 202. Under an " +
+        "Idempotency-Key it is kept when the connection breaks, for the request that is repeated",
+    ),
 };
 
 export const token = z.number().int().min(1).max(REVISION_MAX).describe("The fencing token it was granted with");
@@ -208,6 +211,9 @@ export interface Wait {
   stay: boolean;
 }
 
+/** The command may have been run before, under its id: what it has answered may have been then. */
+export const isRepeatable = ({ requestId }: CommandOptions): boolean => requestId !== undefined;
+
 /**
  * Acquires a lock, and waits for it. Null: not in that time; a claim without a token stays in line. Codes: those of
  * `lock.acquire` and `awaitTurn`.
@@ -222,7 +228,7 @@ export async function acquire(
   const { name } = input;
   const wait = waitMs > 0 || stay;
   const { value: claim, revision } = await client.execute("lock.acquire", { ...input, wait, resume: stay }, options);
-  if (!claim || claim.token !== null || waitMs === 0) return { claim, revision };
+  if (!claim || isSettled(claim, waitMs, options)) return { claim, revision };
   // Later commands are other commands: the request's id is the acquisition's.
   const { caller } = options;
   const { owner, ticket } = claim;
@@ -233,11 +239,16 @@ export async function acquire(
     range: claimRange(locks, name, owner),
     waitMs,
     stay,
+    lasts: stay || isRepeatable(options),
     withdraw: async () => (await client.execute("lock.withdraw", { name, owner, ticket }, { caller })).value,
     giveBack: ({ token }) => client.execute("lock.release", { name, owner, token: token! }, { caller }),
   });
   return { claim: turn, revision: turn?.token ?? revision };
 }
+
+/** There is nothing to wait for, nor to be looked up: the answer is of now. */
+export const isSettled = ({ token }: Turn, waitMs: number, options: CommandOptions): boolean =>
+  (token !== null || waitMs === 0) && !isRepeatable(options);
 
 interface ClaimBody {
   owner?: string | undefined;

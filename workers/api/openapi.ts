@@ -11,7 +11,13 @@ const BASE = "/api/v1/namespaces/{namespace}";
 const datacenter = words("Another known datacenter than the edge's own");
 /** Of whatever changes something. */
 const COMMAND_HEADERS = z.object({
-  "Idempotency-Key": z.string().optional().describe("Who lost the answer may ask again with the same, and gets it"),
+  "Idempotency-Key": z
+    .string()
+    .optional()
+    .describe(
+      "Who lost the answer may ask again with the same, and gets it. A place that is waited in, and what was granted to it, " +
+        "outlast a broken connection for this, as long as the lease lives; expired when it is gone by then",
+    ),
   "X-Holdfast-Fence": z
     .string()
     .optional()

@@ -8,6 +8,10 @@
  * lease, and the same owner takes it up by asking again. What this cannot do any more (the edge itself has ended) the lapse of
  * the lease does.
  *
+ * A request with an id (`Idempotency-Key`) that breaks off leaves its place likewise: its client asks again under the same id,
+ * perhaps already has, and has been told that its turn has come. That repeat takes part in the place of the first. What it
+ * answers is so when it answers: its command is not run again, so what became of the claim since is looked up.
+ *
  * A client that only closes its end may still read, for all that TCP says: workerd takes it for gone when the connection is
  * reset. Until then, or until its time is up, it keeps its place; so a wait is short, and a long one is many with `stay`.
  */
@@ -89,8 +93,10 @@ export interface Queued<T extends Turn, N extends QueryName> extends Pick<Awaite
   /** As it queued. */
   claim: T;
   range: WatchRange;
-  /** The place outlasts the request. */
+  /** The place outlasts the time to wait. */
   stay: boolean;
+  /** And a request that breaks off. */
+  lasts: boolean;
   /** Gives the place up; answers what has been granted meanwhile. */
   withdraw: () => Promise<T | null>;
   /** Gives back what was granted too late. */
@@ -105,7 +111,7 @@ export function awaitTurn<T extends Turn, N extends "lock.claim" | "election.can
   waiter: Waiter,
   queued: Queued<T, N>,
 ): Promise<T | null> {
-  return orLeave(takeTurn(waiter, queued), queued.stay, async () => {
+  return orLeave(takeTurn(waiter, queued), queued.lasts, async () => {
     const left = await leftOf(queued);
     if (left) await queued.giveBack(left);
   });
@@ -115,13 +121,18 @@ async function takeTurn<T extends Turn, N extends "lock.claim" | "election.candi
   waiter: Waiter,
   queued: Queued<T, N>,
 ): Promise<T | null> {
-  const { claim, query, input, range, waitMs, stay } = queued;
+  const { claim, query, input, range, stay, lasts } = queued;
+  // What is granted already is looked up alone.
+  const waitMs = claim.token === null ? queued.waitMs : 0;
   const isOver = (value: Turn | null): boolean => value?.ticket !== claim.ticket || value.token !== null;
   const awaited = { query, input, ranges: [range], since: claim.ticket, waitMs, own: claim, isOver };
   let found = (await waitFor(waiter, awaited)) as T | null;
   if (found === null) throw lapsed(claim);
   if (found.ticket !== claim.ticket) throw takenUp(claim);
-  if (found.token === null && !stay) found = await leftOf(queued);
+  if (found.token === null && !stay) {
+    if (lasts) assertThere(waiter);
+    found = await leftOf(queued);
+  }
   if (found === null || found.token === null) return found;
   await begin(waiter);
   return found;
@@ -134,18 +145,29 @@ async function leftOf<T extends Turn, N extends QueryName>({ claim, withdraw }: 
 }
 
 /** What was waited for begins: its caller is there, and has the right of now. */
-export async function begin({ signal, reauthorize }: Waiter): Promise<void> {
-  if (signal.aborted) throw new HoldfastError("unavailable", "the client has gone");
-  await reauthorize();
+export async function begin(waiter: Waiter): Promise<void> {
+  if (waiter.signal.aborted) throw clientGone();
+  await waiter.reauthorize();
 }
 
+/** Codes: `unavailable` when the connection is lost; who has cancelled the call is there. */
+export function assertThere({ signal }: Waiter): void {
+  if (signal.aborted && signal.reason !== CANCELLED) throw clientGone();
+}
+
+/** Why a call is aborted whose client is there, and waits no longer. */
+export const CANCELLED = "cancelled";
+
+const clientGone = (): HoldfastError => new HoldfastError("unavailable", "the client has gone");
+
 /**
- * Leaves when the waiting fails, also by the client's going; not when the place is to stay and can be taken up again. Goes
- * on when the client has gone: what it has left behind is put right.
+ * Leaves when the waiting fails, also by the client's going; not when the place lasts and can be taken up again. Goes on when
+ * the client has gone: what it has left behind is put right.
  */
-export function orLeave<T>(waiting: Promise<T>, stay: boolean, leave: () => Promise<unknown>): Promise<T> {
+export function orLeave<T>(waiting: Promise<T>, lasts: boolean, leave: () => Promise<unknown>): Promise<T> {
   const settled = waiting.catch(async (error: unknown) => {
-    if (stay && isUnavailable(error)) throw ofUnknownOutcome(error);
+    if (lasts && isUnavailable(error)) throw ofUnknownOutcome(error);
+    if (error instanceof HoldfastError && error.code === "expired") throw error;
     try {
       await leave();
     } catch (failure) {

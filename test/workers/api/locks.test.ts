@@ -26,12 +26,13 @@ const waiting = (name: string, ...owners: string[]): Promise<Reply> =>
   edge.until(`/locks/${name}`, ({ json }) => String(ownersOf(json.waiters)) === String(owners));
 
 /** A request on a connection that the test can break. */
-async function asking(path: string, body: object): Promise<Socket> {
+async function asking(path: string, body: object, key?: string): Promise<Socket> {
   const { hostname, port } = new URL(edge.address);
   const socket = connect(Number(port), hostname);
   await once(socket, "connect");
   const text = JSON.stringify(body);
   const head = [`POST /api/v1/namespaces/default${path} HTTP/1.1`, "host: x", `authorization: Bearer ${TOKEN}`];
+  if (key !== undefined) head.push(`idempotency-key: ${key}`);
   socket.write([...head, `content-length: ${text.length}`, "", text].join("\r\n"));
   return socket;
 }
@@ -188,6 +189,80 @@ describe("acquire, renew, release", () => {
       expect(json).toMatchObject({ status: 503, code: "unavailable" });
       const { waiters } = (await edge.until(`/locks/${name}`, ({ status }) => status === 200)).json;
       if (json.outcome !== "unknown") expect(waiters).toEqual([]);
+    });
+  });
+
+  describe("repeated under its Idempotency-Key (K6)", () => {
+    const again = (path: string, body: object, key: string): Promise<Reply> =>
+      edge.api(path, { method: "POST", body, headers: { "idempotency-key": key } });
+
+    /** Asked for on a connection that breaks while it waits. */
+    const brokenOff = async (path: string, body: object, key: string, isWaiting: () => Promise<unknown>) => {
+      const socket = await asking(path, body, key);
+      await isWaiting();
+      socket.resetAndDestroy();
+      // The edge has heard of it by the time it hears of the next reset.
+      const other = await asking("/locks/unrelated/acquire", { owner: `other-${key}` });
+      await waiting("unrelated", `other-${key}`);
+      other.resetAndDestroy();
+      await waiting("unrelated");
+    };
+    beforeAll(() => acquire("unrelated", "holder", { ttl: 600 }));
+
+    test("an acquisition goes on in the place of the first, whose connection broke", async () => {
+      const name = fresh();
+      const path = `/locks/${name}/acquire`;
+      const { token } = (await acquire(name, "a")).json;
+      await brokenOff(path, { owner: "b", ttl: 60 }, name, () => waiting(name, "b"));
+      const later = acquire(name, "c");
+      expect(ownersOf((await waiting(name, "b", "c")).json.waiters)).toEqual(["b", "c"]);
+      const second = again(path, { owner: "b", ttl: 60 }, name);
+      await release(name, "a", token);
+      const held = (await second).json;
+      expect(held).toMatchObject({ owner: "b", count: 1 });
+      expect((await again(path, { owner: "b", ttl: 60 }, name)).json).toEqual(held);
+      expect((await release(name, "b", held.token)).status).toBe(200);
+      expect((await later).json.owner).toBe("c");
+    });
+
+    test("so does a candidacy", async () => {
+      const name = fresh();
+      const path = `/elections/${name}`;
+      const { token } = (await post(`${path}/campaign`, { owner: "a" })).json;
+      const queued = (): Promise<Reply> => edge.until(path, ({ json }) => json.candidateCount === 1);
+      const body = { owner: "b", ttl: 60 };
+      await brokenOff(`${path}/campaign`, body, name, queued);
+      await post(`${path}/resign`, { owner: "a", token });
+      const led = (await again(`${path}/campaign`, body, name)).json;
+      expect((await post(`${path}/proclaim`, { owner: "b", token: led.token, value: "x" })).status).toBe(200);
+    });
+
+    test("and a party at a barrier", async () => {
+      const name = fresh();
+      const path = `/barriers/${name}`;
+      const body = { owner: "b", parties: 2, ttl: 60 };
+      await brokenOff(`${path}/enter`, body, name, () => edge.until(path, ({ json }) => json.present === 1));
+      expect((await post(`${path}/enter`, { ...body, owner: "c" })).json.open).toBe(true);
+      expect((await again(`${path}/enter`, body, name)).json).toMatchObject({ open: true, owner: "b" });
+      expect((await post(`${path}/leave`, { owner: "b" })).json.left).toBe(true);
+      expect((await again(`${path}/enter`, body, name)).status).toBe(410);
+      expect((await post(`${path}/leave`, { owner: "c" })).json.left).toBe(true);
+      // Of a later round the repeat of an earlier one is no party.
+      expect((await post(`${path}/enter`, { ...body, wait: 0, stay: true })).status).toBe(202);
+      expect((await again(`${path}/enter`, body, name)).status).toBe(410);
+      expect((await edge.api(path)).json.present).toBe(1);
+    });
+
+    test("says that it is gone when what was granted then is held no longer", async () => {
+      const name = fresh();
+      const path = `/locks/${name}/acquire`;
+      const held = (await again(path, { owner: "a" }, name)).json;
+      expect((await again(path, { owner: "a" }, name)).json).toEqual(held);
+      await release(name, "a", held.token);
+      expect((await again(path, { owner: "a" }, name)).json).toMatchObject({ status: 410, code: "expired" });
+      await acquire(name, "a");
+      expect((await again(path, { owner: "a" }, name)).json).toMatchObject({ status: 409, reason: "taken_up" });
+      expect((await edge.api(`/locks/${name}`)).json.holders).toMatchObject([{ owner: "a", count: 1 }]);
     });
   });
 

@@ -233,6 +233,11 @@ describe("waiting", () => {
     stream.send({ cancel: receiving.id });
     expect(await acquiring.reply).toMatchObject({ status: 409, error: { code: "conflict" } });
     expect(await receiving.reply).toMatchObject({ status: 200, value: { messages: [] } });
+    // Under a key too: it is not the connection that broke.
+    const keyed = stream.begin("acquireLock", { name }, { owner: "b" }, { idempotencyKey: `cancel-${name}` });
+    await waiting(name, "b");
+    stream.send({ cancel: keyed.id });
+    expect(await keyed.reply).toMatchObject({ status: 409, error: { code: "conflict" } });
     // What is not there can be cancelled as well.
     stream.send({ cancel: "nothing" });
     expect((await stream.call("getLock", { name })).value.waiterCount).toBe(0);

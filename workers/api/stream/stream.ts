@@ -21,6 +21,7 @@ import { perform } from "../perform.ts";
 import { queueRoutes } from "../queues.ts";
 import type { ApiRequest, ApiResult, Route } from "../route.ts";
 import { route, validated } from "../route.ts";
+import { CANCELLED } from "../turn.ts";
 import { txnRoutes } from "../txn.ts";
 import { watchRoutes } from "../watch.ts";
 import { eventsOf } from "./events.ts";
@@ -135,7 +136,7 @@ class Stream {
     if (data.length > BODY_BYTES_MAX) return this.#close(TOO_LARGE, `a frame has at most ${BODY_BYTES_MAX} bytes`);
     try {
       const frame = readFrame(data);
-      if ("cancel" in frame) this.#calls.get(frame.cancel)?.abort();
+      if ("cancel" in frame) this.#calls.get(frame.cancel)?.abort(CANCELLED);
       else if ("pong" in frame) this.#heard(frame.pong);
       else this.#begin(frame.id, frame.call, data.length);
     } catch (error) {
