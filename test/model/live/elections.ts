@@ -1,4 +1,5 @@
 /** Elections, whoever holds them: clients campaign, proclaim, resign, and some forget that they lead. And those of the native API. */
+import { Unanswered } from "../history.ts";
 import type { ElectionInput, ElectionOutput, Leader } from "../models/election.ts";
 import type { Random } from "../random.ts";
 import { API, type Caller, type Ordeal } from "./ordeal.ts";
@@ -25,6 +26,8 @@ type Headers = Record<string, string>;
 
 /** Each is one call, recorded as such; `headers` are those of a command. */
 export interface ElectionService {
+  /** A command may be given again under its id. */
+  readonly knowsRequestIds: boolean;
   /** The token; null = not elected. */
   campaign(candidate: Candidate, headers: Headers): Promise<number | null>;
   proclaim(term: Term, value: string, headers: Headers): Promise<boolean>;
@@ -52,6 +55,10 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
     const token = await this.#service.campaign(candidate, {});
     if (token === null) throw new Error(`nobody else was to lead ${election}`);
     return token;
+  }
+
+  protected override isRepeatable(): boolean {
+    return this.#service.knowsRequestIds;
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -108,6 +115,7 @@ export class ElectionWorkload extends RecordedWorkload<ElectionInput, ElectionOu
 
 /** Over HTTP and the stream. */
 export class NativeElections implements ElectionService {
+  readonly knowsRequestIds = true;
   readonly #caller: Caller;
 
   constructor(caller: Caller) {
@@ -116,7 +124,9 @@ export class NativeElections implements ElectionService {
 
   async campaign({ election, candidacy, value, ttlMs, waitMs }: Candidate, headers: Headers): Promise<number | null> {
     const body = { owner: candidacy, ttl: ttlMs / 1000, value, wait: waitMs / 1000 };
-    const { status, json } = await this.#post(election, "campaign", body, headers);
+    const { status, json, text } = await this.#post(election, "campaign", body, headers, [409, 410]);
+    // Given again when its place in line had lapsed; whether it had come to the front before, the answer does not tell.
+    if (status === 410) throw new Unanswered(text);
     if (status === 409 && json.reason !== "held") throw new Error(`campaign: ${JSON.stringify(json)}`);
     return status === 409 ? null : (json.token as number);
   }
@@ -144,7 +154,7 @@ export class NativeElections implements ElectionService {
     return status !== 409;
   }
 
-  #post(election: string, verb: string, body: object, headers: Headers) {
-    return this.#caller.call(`${API}/elections/${election}/${verb}`, { method: "POST", body, headers }, [409]);
+  #post(election: string, verb: string, body: object, headers: Headers, expected = [409]) {
+    return this.#caller.call(`${API}/elections/${election}/${verb}`, { method: "POST", body, headers }, expected);
   }
 }

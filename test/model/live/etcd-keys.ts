@@ -51,6 +51,11 @@ export class EtcdKeyWorkload extends RecordedWorkload<EtcdKeyInput, EtcdAnswer> 
     this.#keys = NAMES.map((key) => this.prefix + key);
   }
 
+  /** etcd knows no request ids. */
+  protected override isRepeatable(): boolean {
+    return false;
+  }
+
   async step(client: number, random: Random): Promise<void> {
     const key = random.pick(this.#keys);
     const value = `${this.name}-${client}:${this.#count++}`;

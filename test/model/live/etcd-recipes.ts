@@ -84,6 +84,7 @@ function certain<T>(answer: T | null): T {
 }
 
 export class EtcdLocks implements LockService {
+  readonly knowsRequestIds = false;
   readonly #places: Places;
 
   constructor(prefix: string, transports: readonly EtcdTransport[]) {
@@ -152,6 +153,7 @@ export class EtcdLocks implements LockService {
 }
 
 export class EtcdElections implements ElectionService {
+  readonly knowsRequestIds = false;
   readonly #places: Places;
 
   constructor(prefix: string, transports: readonly EtcdTransport[]) {

@@ -1,4 +1,5 @@
 /** Locks fought for by clients that sometimes forget them, whoever grants them; and those of the native API. */
+import { Unanswered } from "../history.ts";
 import { ALL_READERS, type Holder, type LockInput, type LockOutput } from "../models/lock.ts";
 import type { Random } from "../random.ts";
 import { API, type Caller, type Ordeal } from "./ordeal.ts";
@@ -34,6 +35,8 @@ type Headers = Record<string, string>;
 
 /** Each is one call, recorded as such; `headers` are those of a command. */
 export interface LockService {
+  /** A command may be given again under its id. */
+  readonly knowsRequestIds: boolean;
   /** The token; null = somebody is in the way. */
   acquire(wanted: Wanted, headers: Headers): Promise<number | null>;
   renew(held: Held): Promise<boolean>;
@@ -61,6 +64,10 @@ export class LockWorkload extends RecordedWorkload<LockInput, LockOutput> {
     this.#kinds = kinds;
     this.#names = Object.keys(kinds);
     this.clients = 2 * this.#names.length;
+  }
+
+  protected override isRepeatable(): boolean {
+    return this.#service.knowsRequestIds;
   }
 
   async step(client: number, random: Random): Promise<void> {
@@ -132,6 +139,7 @@ const TERMS: Readonly<Record<string, (permits: number) => object>> = {
 
 /** Over HTTP and the stream. */
 export class NativeLocks implements LockService {
+  readonly knowsRequestIds = true;
   readonly #caller: Caller;
 
   constructor(caller: Caller) {
@@ -140,7 +148,9 @@ export class NativeLocks implements LockService {
 
   async acquire({ lock, hold, permits, ttlMs, waitMs }: Wanted, headers: Headers): Promise<number | null> {
     const body = { ...TERMS[lock]?.(permits), owner: hold, ttl: ttlMs / 1000, wait: waitMs / 1000 };
-    const { status, json } = await this.#post(lock, "acquire", body, headers);
+    const { status, json, text } = await this.#post(lock, "acquire", body, headers, [409, 410]);
+    // Given again when its place in line had lapsed; whether it had come to the front before, the answer does not tell.
+    if (status === 410) throw new Unanswered(text);
     if (status === 409 && json.reason !== "held") throw new Error(`acquire: ${JSON.stringify(json)}`);
     return status === 409 ? null : (json.token as number);
   }
@@ -171,7 +181,7 @@ export class NativeLocks implements LockService {
     return (json.holders as { owner: string; token: number }[]).map(({ owner, token }) => ({ hold: owner, token }));
   }
 
-  #post(lock: string, verb: string, body: object, headers: Headers) {
-    return this.#caller.call(`${API}/locks/${lock}/${verb}`, { method: "POST", body, headers }, [409]);
+  #post(lock: string, verb: string, body: object, headers: Headers, expected = [409]) {
+    return this.#caller.call(`${API}/locks/${lock}/${verb}`, { method: "POST", body, headers }, expected);
   }
 }
