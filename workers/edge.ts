@@ -68,9 +68,8 @@ export default {
     try {
       const kept =
         request.method === "GET" ? (resolvedBefore(request, env, context) ?? keptAnswer(request, env, context)) : null;
-      return (
-        kept ?? refusedByLoad(request, env) ?? refusedBySize(request) ?? answer(request, env, context).catch(problemFor)
-      );
+      const answered = kept ?? refusedByLoad(request, env) ?? refusedBySize(request) ?? answer(request, env, context);
+      return answered instanceof Promise ? answered.catch(problemFor) : answered;
     } catch (error) {
       return problemFor(error);
     }
@@ -113,7 +112,7 @@ const REFUSED = {
   headers: new Headers({ "content-type": PROBLEM_TYPE, "retry-after": "1", "cache-control": "no-store" }),
 };
 
-async function answer(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
+function answer(request: Request, env: Bindings, context: ExecutionContext): Response | Promise<Response> {
   const { url } = request;
   const hosted = hostedRoute(url, env);
   if (hosted) return gateway(request, env, new EdgeResolver(env, context), hosted);
@@ -123,24 +122,10 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   if (pathAndQuery === "/health/ready") return ready(env);
 
   const resolver = new EdgeResolver(env, context);
-  const resolve = request.method === "GET" ? RESOLVE.exec(pathAndQuery) : null;
-  if (resolve && prefixed === null) {
-    const namespace = decoded("namespace", resolve[1]!);
-    if (!isNamespace(namespace)) throw new HoldfastError("not_found", `"${namespace}" is not a namespace`);
-    const service = decoded("name", resolve[2]!);
-    const params = new URLSearchParams(resolve[3] ?? "");
-    const datacenter = datacenterNamed(env, params.get("datacenter"));
-    const authorize = () => assertMayRead(request, env, service, { namespace, datacenter, dialect: "api" });
-    await authorize();
-    const client = new NamespaceClient(env, namespace, datacenter);
-    const answer = await resolveOverHttp(resolver, client, service, resolve[3] ?? "");
-    // It may have waited.
-    if (params.has("revision")) await authorize();
-    return answer;
-  }
-
   const route = parseRoutePath(pathAndQuery, prefixed ?? DEFAULT_NAMESPACE);
   if (route) return gateway(request, env, resolver, route);
+  const asked = request.method === "GET" && prefixed === null ? RESOLVE.exec(pathAndQuery) : null;
+  if (asked) return resolve(request, env, resolver, asked[1]!, asked[2]!, asked[3] ?? "");
   if (CONSUL.test(pathAndQuery)) return handleConsul(request, pathAndQuery, { env, resolver, namespace: prefixed });
   if (ETCD.test(pathAndQuery) || isPlainPath(pathAndQuery)) {
     return handleEtcd(request, pathAndQuery, { env, namespace: prefixed });
@@ -157,6 +142,28 @@ async function answer(request: Request, env: Bindings, context: ExecutionContext
   if (!pathAndQuery.startsWith("/api/")) throw new HoldfastError("not_found", "nothing is served at this path");
   const failpoint = env.HOLDFAST_TEST ? failpointOf(request) : undefined;
   return handleApi(request, { platform: env, ...(failpoint && { failpoint }) });
+}
+
+/** `rawNamespace` and `rawService` as they stand in the path. */
+async function resolve(
+  request: Request,
+  env: Bindings,
+  resolver: EdgeResolver,
+  rawNamespace: string,
+  rawService: string,
+  search: string,
+): Promise<Response> {
+  const namespace = decoded("namespace", rawNamespace);
+  if (!isNamespace(namespace)) throw new HoldfastError("not_found", `"${namespace}" is not a namespace`);
+  const service = decoded("name", rawService);
+  const params = new URLSearchParams(search);
+  const datacenter = datacenterNamed(env, params.get("datacenter"));
+  const authorize = () => assertMayRead(request, env, service, { namespace, datacenter, dialect: "api" });
+  await authorize();
+  const answer = await resolveOverHttp(resolver, new NamespaceClient(env, namespace, datacenter), service, search);
+  // It may have waited.
+  if (params.has("revision")) await authorize();
+  return answer;
 }
 
 /** Which requests are answered over a tunnel. What is a surface of another kind, or no valid request, goes the ordinary way. */
@@ -201,27 +208,22 @@ function hostedRoute(url: string, env: Bindings): RouteTarget | null {
   return named && { ...named, path: rawPathAndQuery(url), prefix: "" };
 }
 
-async function gateway(
-  request: Request,
-  env: Bindings,
-  resolver: EdgeResolver,
-  target: RouteTarget,
-): Promise<Response> {
+function gateway(request: Request, env: Bindings, resolver: EdgeResolver, target: RouteTarget): Promise<Response> {
   const { namespace, service } = target;
+  const route = () =>
+    routeRequest(request, target, {
+      resolver,
+      fetch,
+      assertEgress: egressGuard(env),
+      clientAddress: sourceOf(request, env),
+      now: Date.now,
+      random: Math.random,
+      // The credential was for us; an application's own goes in another header.
+      stripAuthorization: env.HOLDFAST_OPEN !== "1",
+    });
   const kept = identifyKept(request, bearerOf(request.headers), env, namespace);
-  if (!kept?.allows("read", "service", service)) {
-    await assertMayRead(request, env, service, { namespace, dialect: "gateway" });
-  }
-  return routeRequest(request, target, {
-    resolver,
-    fetch,
-    assertEgress: egressGuard(env),
-    clientAddress: sourceOf(request, env),
-    now: Date.now,
-    random: Math.random,
-    // The credential was for us; an application's own goes in another header.
-    stripAuthorization: env.HOLDFAST_OPEN !== "1",
-  });
+  if (kept?.allows("read", "service", service)) return route();
+  return assertMayRead(request, env, service, { namespace, dialect: "gateway" }).then(route);
 }
 
 async function dns(

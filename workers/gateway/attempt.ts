@@ -15,8 +15,10 @@ export type EgressGuard = (target: { protocol: string; host: string; port: numbe
 
 /** What is the same for every attempt of a request. */
 export interface Exchange {
-  /** All of it but the address. Its signal is the client's: aborted when the client leaves. */
+  /** The client's. Its signal is aborted when the client leaves. */
   request: Request;
+  /** What is sent in its place: to this URL, with the client's signal. */
+  requestTo: (url: string) => Request;
   pathAndQuery: string;
   upload: Upload | null;
   deadline: Deadline;
@@ -31,7 +33,7 @@ export async function attempt(endpoint: Endpoint, exchange: Exchange): Promise<A
   // Called without a receiver: the runtime's own fetch refuses one.
   const { fetch: send, request, deadline } = exchange;
   try {
-    const answer = send(endpoint.origin + exchange.pathAndQuery, request);
+    const answer = send(exchange.requestTo(endpoint.origin + exchange.pathAndQuery));
     const response = await deadline.within(answer);
     if (response === null) {
       // What is still under way ends with the request; an answer that comes before that is let go.

@@ -7,13 +7,14 @@
  * Source: RFC 9110 §9.2.2 (idempotent methods), §7.6.3 (loops by Via).
  */
 import { HoldfastError } from "../../objects/errors.ts";
-import type { Resolver } from "../resolver/types.ts";
+import type { ResolvedView, Resolver } from "../resolver/types.ts";
 import { attempt } from "./attempt.ts";
 import type { AttemptResult, EgressGuard, Exchange } from "./attempt.ts";
 import { balancerFor, pick, remember } from "./balance.ts";
 import type { Balancer, Endpoint } from "./balance.ts";
 import { Deadline, TIMEOUT_MS, UPLOAD_MS } from "./deadline.ts";
-import { clientResponse, hopCount, instanceRequest } from "./headers.ts";
+import { clientResponse, hopCount, instanceRequest, readHead } from "./headers.ts";
+import type { ForwardingFacts, RequestHead } from "./headers.ts";
 import { pathRefusal } from "./match.ts";
 import type { RouteTarget } from "./match.ts";
 import type { AttemptFailure, OutcomeListener } from "./observe.ts";
@@ -22,7 +23,10 @@ import type { Problem } from "./problem.ts";
 import { startUpload } from "./upload.ts";
 
 export interface GatewayDeps {
-  resolver: Resolver;
+  resolver: Resolver & {
+    /** A current view that is at hand; undefined = it has to be asked for. */
+    peek(namespace: string, service: string): ResolvedView | undefined;
+  };
   fetch: typeof fetch;
   /** Pass the same function for every request: its verdict is kept per instance. */
   assertEgress: EgressGuard;
@@ -55,12 +59,19 @@ const CONNECTION_FAILURES = new Set<AttemptFailure>(["not_sent", "lost", "failed
 /** Answers every request: with an instance's response, or with a problem document. Throws only on a bug. */
 export async function routeRequest(request: Request, target: RouteTarget, deps: GatewayDeps): Promise<Response> {
   const answer = (problem: Problem): Response => problemResponse(problem, target, request.method);
-  const refusal = refusalOf(request, target);
+  const facts: ForwardingFacts = {
+    clientAddress: deps.clientAddress,
+    trustForwarded: deps.trustForwarded ?? false,
+    stripAuthorization: deps.stripAuthorization ?? false,
+  };
+  const head = readHead(request, facts);
+  const refusal = refusalOf(request, head, target);
   if (refusal !== null) return answer(refusal);
 
   let balancer: Balancer;
   try {
-    const { view } = await deps.resolver.resolve(target.namespace, target.service);
+    const { namespace, service } = target;
+    const { view } = deps.resolver.peek(namespace, service) ?? (await deps.resolver.resolve(namespace, service));
     balancer = balancerFor(view, target.port, deps.random);
     if (balancer.healthyCount === 0) return answer(noHealthyInstance(view.instances.length));
   } catch (error) {
@@ -70,9 +81,19 @@ export async function routeRequest(request: Request, target: RouteTarget, deps: 
   if (balancer.unusable !== null && pickable(balancer) === 0) return answer(noUsableInstance(balancer));
 
   const timeoutMs = deps.timeoutMs ?? TIMEOUT_MS;
-  const deadline = new Deadline(request.body === null ? timeoutMs : Math.max(UPLOAD_MS, timeoutMs));
+  const { body } = request;
+  const deadline = new Deadline(body === null ? timeoutMs : Math.max(UPLOAD_MS, timeoutMs));
   try {
-    const exchange = openExchange(request, target, deps, deadline, timeoutMs);
+    const upload = body && startUpload(body, request.headers, () => deadline.restart(timeoutMs));
+    const exchange: Exchange = {
+      request,
+      requestTo: (url) => instanceRequest(url, request, head, upload?.body ?? null, target, facts),
+      pathAndQuery: target.path,
+      upload,
+      deadline,
+      fetch: deps.fetch,
+      assertEgress: deps.assertEgress,
+    };
     const sent = await sendUntilAnswered(balancer, exchange, target, deps);
     if (!sent.ok) return answer(failed(sent.failure, sent.attempts));
     return clientResponse(sent.response, target, deps.debug === true ? sent.endpoint.instanceId : null);
@@ -117,29 +138,6 @@ function mayTryNext(failure: AttemptFailure, exchange: Exchange): boolean {
   return exchange.upload === null && (failure === "not_sent" || IDEMPOTENT.has(exchange.request.method));
 }
 
-function openExchange(
-  request: Request,
-  target: RouteTarget,
-  deps: GatewayDeps,
-  deadline: Deadline,
-  timeoutMs: number,
-): Exchange {
-  const upload =
-    request.body === null ? null : startUpload(request.body, request.headers, () => deadline.restart(timeoutMs));
-  return {
-    request: instanceRequest(request, upload?.body ?? null, target, {
-      clientAddress: deps.clientAddress,
-      trustForwarded: deps.trustForwarded ?? false,
-      stripAuthorization: deps.stripAuthorization ?? false,
-    }),
-    pathAndQuery: target.path,
-    upload,
-    deadline,
-    fetch: deps.fetch,
-    assertEgress: deps.assertEgress,
-  };
-}
-
 function tell(
   result: AttemptResult,
   endpoint: Endpoint,
@@ -163,18 +161,18 @@ function tell(
   });
 }
 
-function refusalOf(request: Request, target: RouteTarget): Problem | null {
+function refusalOf(request: Request, head: RequestHead, target: RouteTarget): Problem | null {
   const badPath = pathRefusal(target);
   if (badPath !== null) return { status: 400, code: "invalid_argument", reason: "path", detail: badPath };
-  if ((request.headers.get("connection")?.length ?? 0) > CONNECTION_CHARACTERS_MAX) {
+  if ((head.connection?.length ?? 0) > CONNECTION_CHARACTERS_MAX) {
     const detail = `the Connection header has more than ${CONNECTION_CHARACTERS_MAX} characters`;
     return { status: 400, code: "invalid_argument", reason: "connection_header", detail };
   }
-  if (request.body !== null && (request.method === "GET" || request.method === "HEAD")) {
+  if ((request.method === "GET" || request.method === "HEAD") && request.body !== null) {
     const detail = `a ${request.method} with a body cannot be passed on`;
     return { status: 501, code: "unsupported", reason: "method_body", detail };
   }
-  if (hopCount(request.headers) >= HOPS_MAX) {
+  if (hopCount(head) >= HOPS_MAX) {
     const detail = `the request has passed ${HOPS_MAX} gateways: does an instance's address lead back here?`;
     return { status: 508, code: "invalid_argument", reason: "loop", detail };
   }

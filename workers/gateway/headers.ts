@@ -53,37 +53,53 @@ const DEBUG_HEADER = "x-holdfast-instance";
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
+/** Of a request's headers what the gateway decides by, read in one go: asking the runtime for each costs as much again. */
+export interface RequestHead {
+  host: string | null;
+  connection: string | null;
+  upgrade: string | null;
+  via: string | null;
+  /** What an instance does not get, apart from what `connection` names. */
+  drops: string[];
+}
+
+export function readHead({ headers }: Request, { trustForwarded, stripAuthorization }: ForwardingFacts): RequestHead {
+  const head: RequestHead = { host: null, connection: null, upgrade: null, via: null, drops: [] };
+  headers.forEach((value, name) => {
+    if (name === "host" || name === "connection" || name === "upgrade" || name === "via") head[name] = value;
+    if (isDroppedFromRequest(name, trustForwarded) || (stripAuthorization && name === "authorization")) {
+      head.drops.push(name);
+    }
+  });
+  return head;
+}
+
 /** How often a request has passed a gateway already. A client that claims passes only harms itself. */
-export function hopCount(headers: Headers): number {
-  const via = headers.get("via");
+export function hopCount({ via }: RequestHead): number {
   return via === null ? 0 : (via.match(VIA_HOP)?.length ?? 0);
 }
 
-function isWebSocketUpgrade(request: Request): boolean {
-  return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
-}
-
 /**
- * The client's request as the instance gets it, but for the address; it can be sent from more than once if it has no body.
+ * The client's request as the instance gets it. A body goes into one only.
  *
  * A copy made by the runtime, in which only what differs is touched: handing over all headers costs several times as much.
  */
 export function instanceRequest(
+  url: string,
   request: Request,
+  head: RequestHead,
   body: ReadableStream | null,
   target: RouteTarget,
   facts: ForwardingFacts,
 ): Request {
-  const copy = new Request(request, body === null ? undefined : { method: request.method, body });
+  const copy = new Request(url, body === null ? request : withBody(request, body));
   const { headers } = copy;
-  for (const name of request.headers.keys()) {
-    if (isDroppedFromRequest(name, facts.trustForwarded)) headers.delete(name);
-  }
-  dropNamed(headers, request.headers.get("connection"));
-  if (facts.stripAuthorization) headers.delete("authorization");
-  if (isWebSocketUpgrade(request)) headers.set("upgrade", "websocket");
-  setForwarded(headers, request, target, facts);
-  const via = headers.get("via");
+  for (const name of head.drops) headers.delete(name);
+  dropNamed(headers, head.connection);
+  if (head.upgrade?.toLowerCase() === "websocket" && request.method === "GET") headers.set("upgrade", "websocket");
+  setForwarded(headers, request, head, target, facts);
+  // Not what came: `connection` may have named it.
+  const via = head.via && headers.get("via");
   headers.set("via", via === null ? VIA : `${via}, ${VIA}`);
   return copy;
 }
@@ -114,6 +130,10 @@ export function clientResponse(upstream: Response, target: RouteTarget, debugIns
   return response;
 }
 
+function withBody({ method, headers, redirect, signal }: Request, body: ReadableStream): RequestInit {
+  return { method, headers, redirect, signal, body };
+}
+
 function isDroppedFromRequest(name: string, trustForwarded: boolean): boolean {
   // Servers that hand headers on as CGI variables do not tell "_" from "-".
   const plain = name.includes("_") ? name.replaceAll("_", "-") : name;
@@ -142,9 +162,14 @@ function dropNamed(headers: Headers, connection: string | null): void {
 }
 
 /** `headers` has no forwarded headers left but those that are continued. */
-function setForwarded(headers: Headers, request: Request, target: RouteTarget, facts: ForwardingFacts): void {
+function setForwarded(
+  headers: Headers,
+  request: Request,
+  { host }: RequestHead,
+  target: RouteTarget,
+  facts: ForwardingFacts,
+): void {
   const { clientAddress, trustForwarded } = facts;
-  const host = request.headers.get("host");
   const proto = request.url.startsWith("https:") ? "https" : "http";
   const earlier = (name: string): string | null => (trustForwarded ? headers.get(name) : null);
 

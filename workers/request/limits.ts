@@ -15,7 +15,9 @@ export function refusedBySize(request: Request): Response | null {
     return problemResponse(error, { status: 414 });
   }
   let bytes = 0;
-  for (const [name, value] of request.headers) bytes += name.length + value.length + 4;
+  request.headers.forEach((value, name) => {
+    bytes += name.length + value.length + 4;
+  });
   if (bytes > HEADER_BYTES_MAX) {
     const error = new HoldfastError("too_large", `the headers have more than ${HEADER_BYTES_MAX} bytes`, {
       field: "headers",

@@ -9,7 +9,7 @@ const target = { namespace: "default", service: "web", path: "/x?y=1", prefix: "
 
 interface Run {
   response: Response;
-  /** The origins that were asked, in order. */
+  /** The URLs that were asked, in order. */
   asked: string[];
   outcomes: AttemptOutcome["result"][];
 }
@@ -36,10 +36,10 @@ async function route(
   }));
   const view = { service: "web", revision: 1, modRevision: 1, instances: instances as unknown as Instance[] };
   const response = await routeRequest(request, target, {
-    resolver: { resolve: async () => ({ view: view as never, ageSeconds: 0, stale: false }) },
-    fetch: ((url: string, sent: Request) => {
-      asked.push(url);
-      return answer(url, sent);
+    resolver: { peek: () => undefined, resolve: async () => ({ view: view as never, ageSeconds: 0, stale: false }) },
+    fetch: ((sent: Request) => {
+      asked.push(sent.url);
+      return answer(sent.url, sent);
     }) as typeof fetch,
     assertEgress: () => {},
     clientAddress: "192.0.2.7",
@@ -61,7 +61,7 @@ test("a connection that fails is followed by the next instance with the same req
     return url.includes("//a.") ? lost() : Promise.resolve(new Response("b"));
   });
   expect(await response.text()).toBe("b");
-  expect(asked).toEqual(["http://a.example:80/x?y=1", "http://b.example:80/x?y=1"]);
+  expect(asked).toEqual(["http://a.example/x?y=1", "http://b.example/x?y=1"]);
   expect(outcomes).toEqual(["lost", "response"]);
   expect(headers[0]).toBe(headers[1]);
   expect(headers[0]).toContain('["x-forwarded-for","192.0.2.7"]');
