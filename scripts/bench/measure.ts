@@ -39,20 +39,23 @@ export interface Compared {
 
 type Measured = () => Promise<{ perSecond: number }>;
 
-/** Requests a second of one against the other, A B A B …; the ratio is the median of the rounds' ratios. */
+/** Requests a second of one against the other; the ratio is the median of the rounds' ratios. */
 export async function compare(rounds: number, subject: Measured, yardstick: Measured): Promise<Compared> {
   const [compared] = await compareAll(rounds, [subject], yardstick);
   return compared!;
 }
 
-/** Of several, each against the same: A B C A B C … */
+/** Of several, each against the same. Each round begins with another one, A B C B C A …: a place in it is nobody's own. */
 export async function compareAll(rounds: number, subjects: Measured[], yardstick: Measured): Promise<Compared[]> {
-  const yardsticks: number[] = [];
-  const values = subjects.map((): number[] => []);
+  const measured = [yardstick, ...subjects];
+  const rates = measured.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    yardsticks.push((await yardstick()).perSecond);
-    for (const [at, subject] of subjects.entries()) values[at]!.push((await subject()).perSecond);
+    for (let turn = 0; turn < measured.length; turn++) {
+      const at = (round + turn) % measured.length;
+      rates[at]!.push((await measured[at]!()).perSecond);
+    }
   }
+  const [yardsticks, ...values] = rates as [number[], ...number[][]];
   return values.map((of) => ({
     value: median(of),
     yardstick: median(yardsticks),
