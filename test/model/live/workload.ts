@@ -6,6 +6,8 @@ import type { Ordeal, Workload } from "./ordeal.ts";
 export abstract class RecordedWorkload<I extends { kind: string }, O> implements Workload {
   abstract readonly clients: number;
   progress = 0;
+  /** First tries that got no answer. */
+  unanswered = 0;
   readonly name: string;
   readonly recorder = new Recorder<I, O>();
   protected readonly ordeal: Ordeal;
@@ -56,7 +58,9 @@ export abstract class RecordedWorkload<I extends { kind: string }, O> implements
       try {
         return await act({ ...key, ...abort });
       } catch (error) {
-        if (!repeats || !(error instanceof Unanswered)) throw error;
+        if (!(error instanceof Unanswered)) throw error;
+        this.unanswered++;
+        if (!repeats) throw error;
         return await this.#again(() => act(key));
       }
     });
