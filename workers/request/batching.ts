@@ -27,10 +27,16 @@ interface Batch {
   failure: { error: unknown } | null;
   /** Of the socket that opened it: its own calls may wait for it. */
   line: Line | undefined;
+  callsMax: number;
   carried: Promise<void>;
 }
 
 const CALLS_MAX = 256;
+/**
+ * A socket's calls go in two halves, unless they are few: while the object works on one, the answers of the other and the
+ * calls that follow on them are on their way.
+ */
+const HALF_MIN = 32;
 /** Milliseconds; what a batch takes until it is known. */
 const USUAL_MS = 2;
 /** Between two looks. */
@@ -48,7 +54,7 @@ export class Batcher {
   /** Rejects as the call alone would. `carrier` is asked for only by who needs one; `line` is that of the caller's socket. */
   async call(call: BatchedCall, carrier: () => Carrier, line?: Line): Promise<Outcome<unknown>> {
     const open = this.#open;
-    if (open && open.calls.length < CALLS_MAX) {
+    if (open && open.calls.length < open.callsMax) {
       const index = open.calls.push(call) - 1;
       await (line !== undefined && open.line === line ? open.carried : this.#watch(open, carrier));
       return answerOf(open, index, carrier);
@@ -60,6 +66,7 @@ export class Batcher {
       answers: null,
       failure: null,
       line,
+      callsMax: line ? Math.min(CALLS_MAX, Math.max(HALF_MIN, line.inside / 2)) : CALLS_MAX,
       carried: scheduler.wait(0).then(() => this.#carry(batch, carrier)),
     };
     this.#open = batch;

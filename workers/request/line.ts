@@ -33,6 +33,11 @@ export class Line {
     return entered;
   }
 
+  /** Those that have their place. */
+  get inside(): number {
+    return this.#inside;
+  }
+
   leave(): void {
     if (--this.#inside === 0) this.#emptied?.();
     this.#wake?.();
