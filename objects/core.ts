@@ -33,7 +33,7 @@ import { RENEWED_UNTIL, Renewals } from "./renewals.ts";
 import type { Session } from "./sessions/sessions.ts";
 import type { NamespaceSettings } from "./settings/settings.ts";
 import { settingsOf, settingsSpace } from "./settings/settings.ts";
-import type { Commit } from "./store/backend.ts";
+import type { Commit, LogRow } from "./store/backend.ts";
 import type { Checksum, SqlDatabase } from "./store/sqlite.sql.ts";
 import { SqliteBackend } from "./store/sqlite.sql.ts";
 import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
@@ -416,11 +416,12 @@ export class Core {
   }
 
   #trimAudit(now: number, entries: number, ms: number): void {
+    const isOld = ({ revision, at }: LogRow): boolean =>
+      revision <= this.store.compacted && (revision <= this.revision - entries || at < now - ms);
     const base = this.backend.chainBase().revision;
-    const row = this.store.log(base, COMPACT_EVERY_REVISIONS).findLast(({ revision, at }) => {
-      const isKept = revision > this.store.compacted || (revision > this.revision - entries && at >= now - ms);
-      return !isKept;
-    });
+    // Most times there is nothing to trim, and the oldest row tells so.
+    if (!this.store.log(base, 1).some(isOld)) return;
+    const row = this.store.log(base, COMPACT_EVERY_REVISIONS).findLast(isOld);
     if (row) this.backend.trimLog(row.revision);
   }
 }
