@@ -24,6 +24,8 @@ export interface GrpcListenerOptions {
   token: string | null;
   /** The namespace of gRPC calls; the edge's default when absent. */
   namespace?: string;
+  /** How long a gRPC call waits for the edge; the tunnel's default when absent. */
+  waitMs?: number;
 }
 
 export interface GrpcListener {
