@@ -110,7 +110,7 @@ import { createSession, describeSession, listSessions } from "./sessions/session
 import type { SettingsPatch } from "./settings/settings.ts";
 import { settingsOf, updateSettings } from "./settings/settings.ts";
 import type { Store } from "./store/store.ts";
-import type { Context, KeyRange, RangeOptions, Space, StoredRecord, Txn } from "./store/txn.ts";
+import type { Context, KeyRange, Place, RangeOptions, Space, StoredRecord, Txn } from "./store/txn.ts";
 import type { Operation, ReadOperation } from "./transactions/transactions.ts";
 import { readTogether, transact as transactAll } from "./transactions/transactions.ts";
 import type { ManualInput, SettleInput } from "./virtual-ips/settle.ts";
@@ -271,7 +271,7 @@ export const makesRoom = ({ command, input }: Pick<Call, "command" | "input">): 
   SHRINKING.has(command) || (command === "kv.txn" && !hasPuts(input as TxnInput));
 
 /** The record that a command begins with, as its input tells, whose validity is still to be seen. */
-export function foreseenOf({ command, input }: Call): { space: Space; key: Uint8Array } | null {
+export function foreseenOf({ command, input }: Call): Place | null {
   switch (command) {
     case "registry.register": {
       const { service, id } = input as InstanceName;

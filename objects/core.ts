@@ -39,7 +39,7 @@ import { SqliteBackend } from "./store/sqlite.sql.ts";
 import type { Digest, StoreEvent, WatchRange } from "./store/store.ts";
 import { Store } from "./store/store.ts";
 import type { Context, Space, Txn } from "./store/txn.ts";
-import { JsonSpace } from "./store/txn.ts";
+import { JsonSpace, keysBySpace } from "./store/txn.ts";
 import { Timers } from "./timers.ts";
 import type { Unsettled } from "./virtual-ips/entitlement.ts";
 import { namesOf, nameTouched, unsettledOf } from "./virtual-ips/entitlement.ts";
@@ -354,15 +354,9 @@ export class Core {
 
   /** What commands are sure to look up is read for all of them: a call of the database costs more than a row. */
   #foresee(calls: readonly Call[]): void {
-    const keys = new Map<Space, Uint8Array[]>();
-    for (const call of calls) {
-      const foreseen = foreseenOf(call);
-      if (!foreseen) continue;
-      const ofSpace = keys.get(foreseen.space);
-      if (ofSpace) ofSpace.push(foreseen.key);
-      else keys.set(foreseen.space, [foreseen.key]);
+    for (const [space, keys] of keysBySpace(calls.map(foreseenOf).filter((place) => place !== null))) {
+      if (keys.length > 1) this.backend.foresee(space, keys);
     }
-    for (const [space, ofSpace] of keys) if (ofSpace.length > 1) this.backend.foresee(space, ofSpace);
   }
 
   #run(call: Call, now: number, isFull: boolean): Result<unknown> {

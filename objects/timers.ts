@@ -19,7 +19,8 @@ import type { Checked } from "./registry/write.ts";
 import { tasksOf } from "./registry/write.ts";
 import type { Session } from "./sessions/sessions.ts";
 import { sessionSpace, sessionTimer, sessionTimerKey } from "./sessions/sessions.ts";
-import type { Change, KeyRange, Reader, Space, StoredRecord } from "./store/txn.ts";
+import type { Change, Reader, Space, StoredRecord } from "./store/txn.ts";
+import { EVERYTHING } from "./store/txn.ts";
 
 export class Timers {
   readonly deadlines = new Deadlines();
@@ -127,4 +128,3 @@ const pushedKey = ({ service, id }: CheckSubject): string => `${service}\0${id}`
 
 /** Records may be large. */
 const PAGE = 1000;
-const EVERYTHING: KeyRange = { from: new Uint8Array(), to: null };

@@ -5,7 +5,7 @@
  */
 import { HoldfastError, invalid } from "../errors.ts";
 import { requireLease } from "../leases/leases.ts";
-import type { Context, KeyRange, RecordSize, StoredRecord, SweptTotal, Txn } from "../store/txn.ts";
+import type { Context, KeyRange, StoredRecord, SweptTotal, Txn } from "../store/txn.ts";
 import { dropAttributes, dropAttributesIn } from "./attributes.ts";
 import { assertKey, KV } from "./key.ts";
 import type { RangeSource } from "./range.ts";
@@ -97,22 +97,16 @@ export function remove(txn: Txn, _context: Context, { key, to, cas, previous, pa
     return { ...deletedOf(txn, records), previous: records, more: false };
   }
   const swept = txn.sizes(KV, range, SWEEP_MAX.keys + 1);
-  const { keys, keyBytes, valueBytes } = swept.reduce(plusSize, txn.sweptTotal);
-  if (keys > SWEEP_MAX.keys || keyBytes > SWEEP_MAX.keyBytes || valueBytes > SWEEP_MAX.valueBytes) {
-    throw tooMany(SWEEP_MAX.keys);
-  }
   if (swept.length > 0) {
     txn.sweep(KV, range, swept);
+    const { keys, keyBytes, valueBytes } = txn.sweptTotal;
+    if (keys > SWEEP_MAX.keys || keyBytes > SWEEP_MAX.keyBytes || valueBytes > SWEEP_MAX.valueBytes) {
+      throw tooMany(SWEEP_MAX.keys);
+    }
     dropAttributesIn(txn, range, swept.length);
   }
   return { ...deletedOf(txn, swept), previous: [], more: false };
 }
-
-const plusSize = ({ keys, keyBytes, valueBytes }: SweptTotal, size: RecordSize): SweptTotal => ({
-  keys: keys + 1,
-  keyBytes: keyBytes + size.key.length,
-  valueBytes: valueBytes + size.valueBytes,
-});
 
 /** All of a range, as far as an answer carries them. */
 function recordsOf(txn: Txn, range: KeyRange): StoredRecord[] {

@@ -6,7 +6,7 @@
  */
 import { HoldfastError, invalid } from "../errors.ts";
 import type { Context, Place, Reader, Space, Txn } from "../store/txn.ts";
-import { JsonSpace } from "../store/txn.ts";
+import { JsonSpace, keysBySpace } from "../store/txn.ts";
 import type { Deadlines, Timer } from "./deadlines.ts";
 
 export interface LeaseRecord {
@@ -75,19 +75,14 @@ export function revokeLease(txn: Txn, context: Context, id: string, handlers: De
  * them, by space; nothing when it is so much that each is better looked at by itself.
  */
 export function readAhead(reader: Reader, ids: readonly string[]): ReadonlyMap<Space, Uint8Array[]> {
-  const keys = new Map<Space, Uint8Array[]>();
   const attached = reader.leasedMany(ids, AHEAD_MAX);
-  if (!attached) return keys;
-  keys.set(
+  if (!attached) return new Map();
+  const keys = keysBySpace(attached.flat());
+  for (const [space, known] of keys) reader.getMany(space, known);
+  reader.getMany(
     leaseSpace.name,
     ids.map((id) => leaseSpace.key(id)),
   );
-  for (const { space, key } of attached.flat()) {
-    const known = keys.get(space);
-    if (known) known.push(key);
-    else keys.set(space, [key]);
-  }
-  for (const [space, known] of keys) reader.getMany(space, known);
   return keys;
 }
 

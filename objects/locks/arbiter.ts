@@ -17,8 +17,8 @@ import { assertLeaseId, grantLease, leaseSpace, requireLease } from "../leases/l
 import { freshId } from "../policy/records.ts";
 import { assertName } from "../registry/limits.ts";
 import type { WatchRange } from "../store/store.ts";
-import type { Context, KeyRange, Reader, Space, StoredRecord, Txn } from "../store/txn.ts";
-import { assertRevision, JsonSpace } from "../store/txn.ts";
+import type { Context, Reader, Space, StoredRecord, Txn } from "../store/txn.ts";
+import { assertRevision, EVERYTHING, JsonSpace } from "../store/txn.ts";
 
 export interface Claim {
   name: string;
@@ -378,8 +378,6 @@ const newContest = (kind: string, capacity: number): Contest => ({
 });
 
 const placeKey = ({ name, place, owner }: Claim): [string, string, string] => [name, digits(place), owner];
-
-const EVERYTHING: KeyRange = { from: new Uint8Array(), to: null };
 
 const DIGITS = 16;
 const digits = (revision: number): string => String(revision).padStart(DIGITS, "0");

@@ -3,6 +3,7 @@ import { HoldfastError } from "../errors.ts";
 import { settingsOf, settingsSpace } from "../settings/settings.ts";
 import type { WatchRange } from "../store/store.ts";
 import type { Reader } from "../store/txn.ts";
+import { EVERYTHING } from "../store/txn.ts";
 import { findPolicy, policies } from "./policies.ts";
 import { roles } from "./roles.ts";
 import type { DefaultPolicy, Statement } from "./statements.ts";
@@ -38,7 +39,7 @@ export const RESOLVED_FROM: readonly WatchRange[] = [
   roles.space,
   policies.space,
   settingsSpace,
-].map(({ name }) => ({ space: name, from: new Uint8Array(), to: null }));
+].map(({ name }) => ({ space: name, ...EVERYTHING }));
 
 /** Of one principal; more would not go over RPC, and none of a part would be safe. */
 const STATEMENTS_MAX = 50_000;

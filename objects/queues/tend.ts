@@ -4,6 +4,7 @@
  */
 import type { Deadline, QueueTimerKind, Timer } from "../leases/deadlines.ts";
 import type { Change, Context, Space, StoredRecord, Txn } from "../store/txn.ts";
+import { EVERYTHING } from "../store/txn.ts";
 import { fromBinaryString, toBinaryString } from "../bytes.ts";
 import { DEDUPE, FLIGHT, GARBAGE, generationOf, QUEUE_SPACES, TOPIC, TopicKeys } from "./keys.ts";
 import { mature } from "./pointers.ts";
@@ -146,7 +147,7 @@ function collect(txn: Txn, key: Uint8Array): void {
 
 /** After a restore nobody holds a receipt any more: what was in flight is to be delivered. */
 export function returnAll(txn: Txn, now: number): void {
-  for (const { key, value } of txn.range(FLIGHT, { from: new Uint8Array(), to: null })) {
+  for (const { key, value } of txn.range(FLIGHT, EVERYTHING)) {
     writeFlight(
       txn,
       key,

@@ -29,7 +29,7 @@ export function register(txn: Txn, context: Context, spec: InstanceSpec): Regist
   if (found && before && lease === found.lease && isSameRegistration(before, instance)) {
     return registered(before, found);
   }
-  return write(txn, context, before, instance, lease);
+  return putInstance(txn, context.now, before, instance, lease);
 }
 
 /** All or none. */
@@ -81,7 +81,7 @@ export function update(txn: Txn, context: Context, patch: InstancePatch): Regist
   // A change of the registration is no sign of life: the time to live goes on, unless it is a new one.
   if (ttlMs === before.ttlMs) instance.renewedAt = before.renewedAt;
   if (isSameRegistration(before, instance)) return registered(before, found);
-  return write(txn, context, before, instance, spec.lease ?? null);
+  return putInstance(txn, context.now, before, instance, spec.lease ?? null);
 }
 
 /** False when there was none: whoever wants it gone has it so. */
@@ -145,7 +145,7 @@ export function markSuspect(txn: Txn, context: Context, marks: (InstanceName & {
     const found = instanceSpace.record(txn, service, id);
     const before = found && instanceSpace.decode(found);
     if (!before || before.suspect === suspect) continue;
-    write(txn, context, before, { ...before, suspect }, found.lease);
+    putInstance(txn, context.now, before, { ...before, suspect }, found.lease);
   }
 }
 
@@ -165,16 +165,6 @@ function requireRecord(reader: Reader, service: string, id: string): StoredRecor
   const found = instanceSpace.record(reader, service, id);
   if (!found) throw new HoldfastError("not_found", `service "${service}" has no instance "${id}"`, { service, id });
   return found;
-}
-
-function write(
-  txn: Txn,
-  context: Context,
-  before: Instance | undefined,
-  instance: Instance,
-  lease: string | null,
-): RegisteredInstance {
-  return putInstance(txn, context.now, before, instance, lease);
 }
 
 function isSameRegistration(a: Instance, b: Instance): boolean {

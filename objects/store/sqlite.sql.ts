@@ -37,7 +37,7 @@ import type {
   SpacedRange,
   StoredRecord,
 } from "./txn.ts";
-import { changeKey, isOneKey } from "./txn.ts";
+import { changeKey, isOneKey, keysBySpace } from "./txn.ts";
 
 export type SqlValue = string | number | ArrayBuffer | Uint8Array | null;
 
@@ -362,15 +362,9 @@ export class SqliteBackend implements Backend {
   /** Where a commit replaces many records the database copies them by itself, as far as it has them. Answers the others. */
   #copyReplaced(replaced: Change[], revision: number, pending: PendingWrites): Change[] {
     if (replaced.length < COPIES.at(-1)!.count) return replaced;
-    const others: Change[] = [];
-    const stored = new Map<Space, Change[]>();
-    for (const change of replaced) {
-      const { space, key } = change;
-      if (pending.get(space, key)) others.push(change);
-      else if (stored.has(space)) stored.get(space)!.push(change);
-      else stored.set(space, [change]);
-    }
-    for (const [space, changes] of stored) {
+    const [others, stored]: [Change[], Change[]] = [[], []];
+    for (const change of replaced) (pending.get(change.space, change.key) ? others : stored).push(change);
+    for (const [space, changes] of Map.groupBy(stored, (change) => change.space)) {
       const copied = inChunks(COPIES, changes, (query, chunk) => {
         this.#direct.all(query, revision, space, ...chunk.map(({ key }) => key));
       });
@@ -394,14 +388,13 @@ export class SqliteBackend implements Backend {
     this.#pending = new PendingWrites();
     this.#foreseen.clear();
     const rows: SqlValue[][] = [];
-    const gone = new Map<Space, Uint8Array[]>();
+    const deleted: Place[] = [];
     for (const { space, key, record } of pending.records) {
       this.#recent.changed(space, key);
       if (record) rows.push([space, key, ...this.#columns(space, record)]);
-      else if (gone.has(space)) gone.get(space)!.push(key);
-      else gone.set(space, [key]);
+      else deleted.push({ space, key });
     }
-    for (const [space, keys] of gone)
+    for (const [space, keys] of keysBySpace(deleted))
       inChunks(DELETES, keys, (query, chunk) => void this.#direct.all(query, space, ...chunk));
     this.#insert(HISTORY, pending.history);
     this.#insert(RECORDS, rows);
@@ -452,9 +445,8 @@ export class SqliteBackend implements Backend {
   dropHistory(rows: LogRow[], revision: number): void {
     this.#flush();
     for (const row of rows) {
-      for (const [space, changes] of Map.groupBy(row.changes, (change) => change.space)) {
+      for (const [space, keys] of keysBySpace(row.changes)) {
         if (this.#transient.has(space)) continue;
-        const keys = changes.map(({ key }) => key);
         inChunks(FORGETS, keys, (query, chunk) => void this.#direct.all(query, row.revision, space, ...chunk));
       }
     }

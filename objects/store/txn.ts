@@ -45,6 +45,9 @@ export interface KeyRange {
   to: Uint8Array | null;
 }
 
+/** All keys of a space. */
+export const EVERYTHING: KeyRange = { from: new Uint8Array(), to: null };
+
 export interface SpacedRange extends KeyRange {
   space: Space;
 }
@@ -356,6 +359,16 @@ export function inRange(key: Uint8Array, range: KeyRange): boolean {
 export function isOneKey({ from, to }: KeyRange): boolean {
   if (to?.length !== from.length + 1 || to[from.length] !== 0) return false;
   return from.every((byte, at) => byte === to[at]);
+}
+
+export function keysBySpace(places: readonly Place[]): Map<Space, Uint8Array[]> {
+  const keys = new Map<Space, Uint8Array[]>();
+  for (const { space, key } of places) {
+    const known = keys.get(space);
+    if (known) known.push(key);
+    else keys.set(space, [key]);
+  }
+  return keys;
 }
 
 /** One text for a space and a key in it. */

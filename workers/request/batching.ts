@@ -4,7 +4,8 @@
  *
  * Requests share plain data here, never promises: the runtime may run what awaits another request's promise in the wrong
  * place once one of the two is gone. Whoever opens a batch carries it; who joins looks for its answer by a timer of its
- * own, set to what a batch takes usually; only the calls of one socket, which are one request, wait for each other. When the one who carries is gone before it set out, another takes over.
+ * own, set to what a batch takes usually; only the calls of one socket, which are one request, wait for each other. When the
+ * one who carries is gone before it set out, another takes over.
  */
 import { waitUntil } from "cloudflare:workers";
 import type { Answered, BatchedCall } from "../../objects/calls.ts";
