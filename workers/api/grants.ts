@@ -10,7 +10,8 @@ import { primaryOf } from "../request/datacenter.ts";
 import type { Answer } from "../request/namespace-client.ts";
 import { NamespaceClient } from "../request/namespace-client.ts";
 import type { ApiRequest, Route } from "./route.ts";
-import { route, words } from "./route.ts";
+import { REVISION_MAX, route, whole, words } from "./route.ts";
+import { statement } from "./statements.ts";
 
 type Asked = Pick<ApiRequest<unknown, unknown>, "client" | "env" | "options">;
 
@@ -23,7 +24,15 @@ export const DELETING: readonly Permission<unknown>[] = [{ verb: "delete", kind:
 
 export const names = z.array(z.string()).max(256);
 export const existed = z.object({ existed: z.literal(true) });
+export const cas = whole(0, REVISION_MAX, "Only if its modRevision is this; 0 = only if there is none");
 export const revisions = { createRevision: z.number().int(), modRevision: z.number().int() };
+
+/** Of a body: what its subject is granted. */
+export const grants = {
+  policies: names.optional().describe("By name"),
+  roles: names.optional().describe("By name"),
+  statements: z.array(statement).optional().describe("Of its own"),
+};
 
 export const linksOf = (given: readonly string[] = []): LinkInput[] => given.map((name) => ({ name }));
 
@@ -47,19 +56,19 @@ function primaryClient({ client, env }: Pick<Asked, "client" | "env">): Namespac
 type Listing = "policy.list" | "role.list" | "token.list" | "user.list";
 type Item<N extends Listing> = QueryOutput<N>["items"][number];
 
-interface ListDefinition<N extends Listing> {
-  /** Of what is listed: in the path, and in the answer. */
+interface ReadDefinition<T> {
+  /** Of what is read: in the path, and in the answer to a listing. */
   plural: string;
   id: string;
   summary: string;
   item: z.ZodType;
-  itemOf: (item: Item<N>) => unknown;
+  itemOf: (item: T) => unknown;
 }
 
 /** All there are of a kind, in parts. */
 export const listRoute = <N extends Listing>(
   listing: N,
-  { plural, id, summary, item, itemOf }: ListDefinition<N>,
+  { plural, id, summary, item, itemOf }: ReadDefinition<Item<N>>,
 ): Route =>
   primaryRoute({
     method: "get",
@@ -75,6 +84,25 @@ export const listRoute = <N extends Listing>(
       const { value, revision } = await client.query(listing, input as QueryInput<N>);
       const items: readonly Item<N>[] = value.items;
       return { value: { [plural]: items.map(itemOf), after: value.after }, revision };
+    },
+  });
+
+/** The one of a name. */
+export const getRoute = <N extends "policy.get" | "role.get" | "user.get">(
+  reading: N,
+  { plural, id, summary, item, itemOf }: ReadDefinition<QueryOutput<N>>,
+): Route =>
+  primaryRoute({
+    method: "get",
+    path: `/${plural}/{name}`,
+    tag: "Policies",
+    id,
+    summary,
+    permission: READING,
+    response: item,
+    async handle({ client, params }) {
+      const { value, revision } = await client.query(reading, { name: params["name"]! } as QueryInput<N>);
+      return { value: itemOf(value), revision };
     },
   });
 

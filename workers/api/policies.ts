@@ -2,13 +2,23 @@
 import { z } from "@hono/zod-openapi";
 import type { Policy } from "../../objects/policy/policies.ts";
 import type { Stored } from "../../objects/policy/records.ts";
-import { DELETING, existed, listRoute, orNull, primaryRoute, PUTTING, READING, revisions, write } from "./grants.ts";
-import { notFound, REVISION_MAX, whole } from "./route.ts";
+import {
+  cas,
+  DELETING,
+  existed,
+  getRoute,
+  listRoute,
+  orNull,
+  primaryRoute,
+  PUTTING,
+  revisions,
+  write,
+} from "./grants.ts";
+import { notFound } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
 const path = "/policies/{name}";
 const tag = "Policies";
-const cas = whole(0, REVISION_MAX, "Only if its modRevision is this; 0 = only if there is none");
 
 const summary = z.object({ id: z.string(), name: z.string(), description: z.string(), ...revisions });
 const output = summary
@@ -23,18 +33,12 @@ export const policyRoutes = [
     item: summary,
     itemOf: ({ extra: _extra, ...policy }) => policy,
   }),
-  primaryRoute({
-    method: "get",
-    path,
-    tag,
+  getRoute("policy.get", {
+    plural: "policies",
     id: "getPolicy",
     summary: "A policy",
-    permission: READING,
-    response: output,
-    async handle({ client, params }) {
-      const { value, revision } = await client.query("policy.get", { name: params["name"]! });
-      return { value: policyOutput(value), revision };
-    },
+    item: output,
+    itemOf: policyOutput,
   }),
   primaryRoute({
     method: "put",

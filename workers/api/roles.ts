@@ -3,8 +3,11 @@ import { z } from "@hono/zod-openapi";
 import type { RoleView } from "../../objects/policy/roles.ts";
 import type { Statement } from "../../objects/policy/statements.ts";
 import {
+  cas,
   DELETING,
   existed,
+  getRoute,
+  grants,
   linksOf,
   listRoute,
   names,
@@ -12,16 +15,14 @@ import {
   orNull,
   primaryRoute,
   PUTTING,
-  READING,
   revisions,
   write,
 } from "./grants.ts";
-import { notFound, REVISION_MAX, whole } from "./route.ts";
+import { notFound } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
 const path = "/roles/{name}";
 const tag = "Policies";
-const cas = whole(0, REVISION_MAX, "Only if its modRevision is this; 0 = only if there is none");
 
 const summary = z.object({
   id: z.string(),
@@ -34,8 +35,8 @@ const output = summary.extend({ statements: z.array(statement) }).openapi("Role"
 const body = z
   .strictObject({
     description: z.string().optional(),
-    policies: names.optional().describe("By name"),
-    statements: z.array(statement).optional().describe("Of its own"),
+    policies: grants.policies,
+    statements: grants.statements,
   })
   .openapi("RoleInput");
 
@@ -47,18 +48,12 @@ export const roleRoutes = [
     item: summary,
     itemOf: summaryOutput,
   }),
-  primaryRoute({
-    method: "get",
-    path,
-    tag,
+  getRoute("role.get", {
+    plural: "roles",
     id: "getRole",
     summary: "A role",
-    permission: READING,
-    response: output,
-    async handle({ client, params }) {
-      const { value, revision } = await client.query("role.get", { name: params["name"]! });
-      return { value: roleOutput(value, value.statements), revision };
-    },
+    item: output,
+    itemOf: (role) => roleOutput(role, role.statements),
   }),
   primaryRoute({
     method: "put",

@@ -14,6 +14,7 @@ import { isoTime } from "./convert.ts";
 import {
   DELETING,
   existed,
+  grants,
   linksOf,
   listRoute,
   names,
@@ -45,12 +46,7 @@ const summary = z.object({
   ...revisions,
 });
 const output = summary.extend({ statements: z.array(statement) }).openapi("Token");
-const grants = {
-  description: z.string().optional(),
-  policies: names.optional().describe("By name"),
-  roles: names.optional().describe("By name"),
-  statements: z.array(statement).optional().describe("Of its own"),
-};
+const given = { description: z.string().optional(), ...grants };
 
 export const tokenRoutes = [
   listRoute("token.list", {
@@ -69,7 +65,7 @@ export const tokenRoutes = [
     permission: PUTTING,
     body: z
       .strictObject({
-        ...grants,
+        ...given,
         ttl: z.number().min(1).max(TTL_MAX_SECONDS).optional().describe("In seconds; default: it does not expire"),
         local: z.boolean().optional().describe("Valid in this datacenter only"),
       })
@@ -128,7 +124,7 @@ export const tokenRoutes = [
     id: "updateToken",
     summary: "Replace what a token grants; its secret stays",
     permission: PUTTING,
-    body: z.strictObject(grants).openapi("TokenUpdate"),
+    body: z.strictObject(given).openapi("TokenUpdate"),
     response: output,
     async handle(asked) {
       const { params, body } = asked;

@@ -7,24 +7,24 @@ import type { Statement } from "../../objects/policy/statements.ts";
 import type { UserView } from "../../objects/policy/users.ts";
 import { hashPassword } from "../request/passwords.ts";
 import {
+  cas,
   DELETING,
   existed,
+  getRoute,
+  grants,
   linksOf,
   listRoute,
   names,
   namesOf,
   primaryRoute,
   PUTTING,
-  READING,
   revisions,
   write,
 } from "./grants.ts";
-import { REVISION_MAX, whole } from "./route.ts";
 import { statement, statementOutput, statementsOf } from "./statements.ts";
 
 const path = "/users/{name}";
 const tag = "Policies";
-const cas = whole(0, REVISION_MAX, "Only if its modRevision is this; 0 = only if there is none");
 const PASSWORD_CHARACTERS_MAX = 1024;
 
 const summary = z.object({
@@ -45,9 +45,7 @@ const body = z
       .nullable()
       .optional()
       .describe("Absent: it stays as it is; null: none. Another one, or none, ends all logins of the user"),
-    policies: names.optional().describe("By name"),
-    roles: names.optional().describe("By name"),
-    statements: z.array(statement).optional().describe("Of its own"),
+    ...grants,
   })
   .openapi("UserInput");
 
@@ -59,18 +57,12 @@ export const userRoutes = [
     item: summary,
     itemOf: summaryOutput,
   }),
-  primaryRoute({
-    method: "get",
-    path,
-    tag,
+  getRoute("user.get", {
+    plural: "users",
     id: "getUser",
     summary: "A user",
-    permission: READING,
-    response: output,
-    async handle({ client, params }) {
-      const { value, revision } = await client.query("user.get", { name: params["name"]! });
-      return { value: userOutput(value, value.statements), revision };
-    },
+    item: output,
+    itemOf: (user) => userOutput(user, user.statements),
   }),
   primaryRoute({
     method: "put",
